@@ -1,0 +1,1 @@
+"""How any service runs: settings, engines, messages, flows, telemetry. It holds no domain noun."""

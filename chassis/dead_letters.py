@@ -1,0 +1,103 @@
+"""Events that no retry could mend, and the later events of their key that queue behind them.
+
+A letter is a position in a topic, a class of error and no more: an error's message or an event's bytes may quote
+anything. Replay reads the event from its topic again, as long as the topic keeps it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from aiokafka import ConsumerRecord
+from prometheus_client import Counter
+
+from chassis.mongo import DuplicateKey, Mongo
+from chassis.sealing import digest
+
+COLLECTION = "dead_letters"
+LETTERS = Counter("carnet_dead_letters_total", "Events set aside.", ["consumer", "state"])
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One event set aside: `failed` blocks its key, `parked` waits behind it."""
+
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    state: Literal["failed", "parked"]
+    error: str | None
+    at: datetime
+
+
+def key_of(record: ConsumerRecord) -> str:
+    """Return the key under which letters queue: a digest, because a broken key may quote anything."""
+    return digest(record.topic.encode() + b"\0" + (record.key or b""))
+
+
+class DeadLetters:
+    """The letters of one consumer, in its service's own database."""
+
+    def __init__(self, mongo: Mongo, consumer: str) -> None:
+        self._letters, self._mongo, self._consumer = mongo[COLLECTION], mongo, consumer
+
+    async def prepare(self) -> None:
+        """Create the collection and its index."""
+        await self._mongo.ensure(COLLECTION, ([("consumer", 1), ("key", 1), ("partition", 1), ("offset", 1)], {}))
+
+    async def blocked(self, key: str) -> bool:
+        """Say whether an earlier event of this key was set aside."""
+        return await self._letters.find_one({"consumer": self._consumer, "key": key}) is not None
+
+    async def add(self, record: ConsumerRecord, error: BaseException | None) -> None:
+        """Set an event aside: failed by this error, or parked behind another."""
+        state = "parked" if error is None else "failed"
+        letter = {
+            "_id": f"{self._consumer}:{record.topic}:{record.partition}:{record.offset}",
+            "consumer": self._consumer,
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "key": key_of(record),
+            "state": state,
+            "error": None if error is None else type(error).__name__,
+            "at": datetime.now(UTC),
+        }
+        try:
+            await self._letters.insert_one(letter)
+        except DuplicateKey:
+            return
+        LETTERS.labels(self._consumer, state).inc()
+
+    async def first(self, key: str) -> Letter | None:
+        """Return the letter that must be handled before all others of its key."""
+        found = await self._find({"key": key}, limit=1)
+        return found[0] if found else None
+
+    async def all(self) -> list[Letter]:
+        """Return every letter, in the order in which replay takes them."""
+        return await self._find({}, limit=100_000)
+
+    async def remove(self, letter: Letter) -> None:
+        """Forget a letter whose event was handled."""
+        await self._letters.delete_one({"_id": letter.id})
+
+    async def _find(self, where: dict[str, Any], limit: int) -> list[Letter]:
+        cursor = self._letters.find({"consumer": self._consumer, **where}).sort(
+            [("topic", 1), ("partition", 1), ("offset", 1)]
+        )
+        return [
+            Letter(
+                id=row["_id"],
+                topic=row["topic"],
+                partition=row["partition"],
+                offset=row["offset"],
+                key=row["key"],
+                state=row["state"],
+                error=row["error"],
+                at=row["at"],
+            )
+            for row in await cursor.limit(limit).to_list(limit)
+        ]

@@ -1,0 +1,157 @@
+"""MongoDB, and the only file that imports a driver: Motor by default, PyMongo's async client by setting (ADR 0004)."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from pymongo import AsyncMongoClient, WriteConcern
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from chassis.settings import MongoSettings
+
+# A session and a collection look alike in both drivers, and neither driver's type says so.
+Session = Any
+Collection = Any
+Document = dict[str, Any]
+T = TypeVar("T")
+
+DUPLICATE_KEY = 11000
+_TRANSACTION_SECONDS = 5.0
+
+
+def duplicates_of(error: BulkWriteError) -> set[int] | None:
+    """Return the positions that a unique index refused in an unordered batch; None when anything else went wrong."""
+    failures = error.details.get("writeErrors", [])
+    if error.details.get("writeConcernErrors") or any(each["code"] != DUPLICATE_KEY for each in failures):
+        return None
+    return {int(each["index"]) for each in failures}
+
+
+class Mongo:
+    """One service's database on a replica set; every write is acknowledged by a majority and journalled."""
+
+    def __init__(self, settings: MongoSettings) -> None:
+        options: dict[str, Any] = {
+            "w": "majority",
+            "journal": True,
+            "retryWrites": True,
+            "serverSelectionTimeoutMS": 3_000,
+            "connectTimeoutMS": 3_000,
+            "tz_aware": True,
+            "maxPoolSize": 64,
+        }
+        self._motor = settings.driver == "motor"
+        if self._motor:
+            # Imported on demand: Motor is deprecated, and a deployment on PyMongo needs none of its thread pool.
+            from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415
+
+            self._client: Any = AsyncIOMotorClient(settings.uri, **options)
+        else:
+            self._client = AsyncMongoClient(settings.uri, **options)
+        self._database = self._client[settings.database]
+
+    def __getitem__(self, name: str) -> Collection:
+        """Return a collection: `insert_one`, `find(...)`, ... are awaited alike in both drivers."""
+        return self._database[name]
+
+    async def ping(self) -> None:
+        """Return when the primary answers; raise a driver error when it does not within 3 s."""
+        await self._client.admin.command("ping")
+
+    async def ensure(self, name: str, *indexes: tuple[list[tuple[str, int]], dict[str, Any]]) -> None:
+        """Create a collection and its indexes before its first transaction (else: write conflicts)."""
+        if name not in await self._database.list_collection_names():
+            try:
+                await self._database.create_collection(name)
+            except PyMongoError as error:
+                if getattr(error, "code", None) != 48 and "already exists" not in str(error):  # noqa: PLR2004
+                    raise
+        for keys, options in indexes:
+            await self._database[name].create_index(keys, **options)
+
+    async def transact(self, work: Callable[[Session], Awaitable[T]], seconds: float = _TRANSACTION_SECONDS) -> T:
+        """Run `work(session)` in a transaction and commit; retry what the server calls transient, at most `seconds`.
+
+        `work` may run more than once, so it must read again what it decides on. An unknown commit is committed again:
+        the server makes that idempotent.
+        """
+        deadline = time.monotonic() + seconds
+        started = self._client.start_session()
+        session = await started if self._motor else started
+        async with session:
+            while True:
+                begun = session.start_transaction(write_concern=WriteConcern(w="majority", j=True))
+                if not self._motor:
+                    await begun
+                try:
+                    result = await work(session)
+                except BaseException as error:
+                    if session.in_transaction:
+                        await session.abort_transaction()
+                    if _labelled(error, "TransientTransactionError") and time.monotonic() < deadline:
+                        await asyncio.sleep(0.005)
+                        continue
+                    raise
+                if await self._committed(session, deadline):
+                    return result
+
+    @staticmethod
+    async def _committed(session: Session, deadline: float) -> bool:
+        while True:
+            try:
+                await session.commit_transaction()
+            except PyMongoError as error:
+                if time.monotonic() >= deadline:
+                    raise
+                if _labelled(error, "UnknownTransactionCommitResult"):
+                    continue
+                if _labelled(error, "TransientTransactionError"):
+                    return False
+                raise
+            return True
+
+    @asynccontextmanager
+    async def changes(self, name: str, operation: str) -> AsyncIterator[Callable[[float], Awaitable[bool]]]:
+        """Watch a collection; the value given waits at most so many seconds and says whether something changed."""
+        pipeline: list[Mapping[str, Any]] = [{"$match": {"operationType": operation}}, {"$project": {"_id": 1}}]
+        opened = self._database[name].watch(pipeline, max_await_time_ms=1_000)
+        stream = opened if self._motor else await opened
+        async with stream:
+
+            async def wait(seconds: float) -> bool:
+                # The server holds `getMore` for a second at most: ask until the time is over.
+                end = time.monotonic() + seconds
+                while (left := end - time.monotonic()) > 0:
+                    if await stream.try_next() is not None:
+                        return True
+                    if left < 1:
+                        break
+                return False
+
+            yield wait
+
+    async def close(self) -> None:
+        """Close the connections."""
+        closing = self._client.close()
+        if closing is not None:
+            await closing
+
+
+def _labelled(error: BaseException, label: str) -> bool:
+    return isinstance(error, PyMongoError) and error.has_error_label(label)
+
+
+# What a caller may meet: a key that stands, a batch refused in part, a database that cannot be reached.
+DuplicateKey = DuplicateKeyError
+PartlyRefused = BulkWriteError
+Unreachable = (ConnectionFailure, AutoReconnect, WTimeoutError)
+DatabaseError = PyMongoError

@@ -1,0 +1,63 @@
+"""Errors as people and programs read them: RFC 9457 problem documents with a stable code."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+_TYPE = "https://carnet.example/problems/"
+
+
+class Problem(Exception):
+    """An answer that is an error: `code` is stable, `detail` tells the way out and quotes no person."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
+        super().__init__(code)
+        self.status, self.code, self.detail, self.headers, self.more = status, code, detail, headers, more
+
+
+def problem_response(problem: Problem) -> Response:
+    """Return the problem as `application/problem+json`."""
+    body = {
+        "type": _TYPE + problem.code,
+        "title": problem.code.replace("-", " ").capitalize(),
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        **problem.more,
+    }
+    return JSONResponse(body, problem.status, problem.headers, "application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application as a problem document."""
+
+    async def on_problem(_: Request, error: Exception) -> Response:
+        return problem_response(error) if isinstance(error, Problem) else _unexpected()
+
+    async def on_invalid(_: Request, error: Exception) -> Response:
+        found = error.errors() if isinstance(error, RequestValidationError) else []
+        # The place and the kind of each error, never the value that was sent.
+        fields = [{"at": ".".join(str(part) for part in each["loc"]), "kind": each["type"]} for each in found]
+        return problem_response(
+            Problem(422, "invalid-request", "One or more fields are missing or malformed.", fields=fields)
+        )
+
+    async def on_http(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        code = {404: "not-found", 405: "method-not-allowed"}.get(status, "http-error")
+        return problem_response(Problem(status, code, "There is nothing here that answers this request."))
+
+    async def on_crash(_: Request, __: Exception) -> Response:
+        return _unexpected()
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_crash)
+
+
+def _unexpected() -> Response:
+    return problem_response(Problem(500, "internal-error", "Carnet failed; nothing was stored. Try again later."))

@@ -1,0 +1,94 @@
+"""What a process is told from outside; the only place that reads the environment."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class UnsafeSettings(ValueError):
+    """Production was asked to start with something that only the local stack may use."""
+
+
+def from_env(prefix: str) -> SettingsConfigDict:
+    """Return the configuration of a part of the settings whose variables begin with `prefix`."""
+    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="ignore", populate_by_name=True)
+
+
+class KafkaSettings(BaseSettings):
+    """The brokers, and how to speak to them."""
+
+    model_config = from_env("CARNET_KAFKA_")
+
+    bootstrap: str = Field(default="127.0.0.1:9192", validation_alias="CARNET_KAFKA")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
+
+
+class MongoSettings(BaseSettings):
+    """The replica set, the service's own database, and the driver (ADR 0004)."""
+
+    model_config = from_env("CARNET_MONGO_")
+
+    uri: str = Field(
+        default="mongodb://127.0.0.1:27117/?replicaSet=rs0&directConnection=true",
+        validation_alias="CARNET_MONGO",
+    )
+    database: str = ""
+    driver: Literal["motor", "pymongo"] = "motor"
+
+
+class HttpSettings(BaseSettings):
+    """Where this process answers; every process has health and metrics there."""
+
+    model_config = from_env("CARNET_HTTP_")
+
+    host: str = "127.0.0.1"
+    port: int = 8100
+
+
+class TrustSettings(BaseSettings):
+    """The pinned root (Ed25519 public key, base64url), and this instance's identity file."""
+
+    model_config = from_env("CARNET_TRUST_")
+
+    root: str = ""
+    instance: Path = Path("instance.json")
+
+
+class Settings(BaseSettings):
+    """What every service is told; a service adds its own parts by attribute."""
+
+    model_config = from_env("CARNET_")
+
+    environment: Literal["local", "production"] = "production"
+    instance: str = "unnamed"
+    public_base: str = "http://localhost:8080"
+    log_level: str = "INFO"
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    mongo: MongoSettings = Field(default_factory=MongoSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    trust: TrustSettings = Field(default_factory=TrustSettings)
+    fault: str = Field(default="", description="`point:n`: die by SIGKILL at the nth passage (tests of crashes).")
+
+    @property
+    def local(self) -> bool:
+        """Whether this is a developer's stack."""
+        return self.environment == "local"
+
+    def unsafe(self) -> list[str]:
+        """Return what production refuses, one sentence each; a service adds its own."""
+        found = []
+        if self.kafka.security_protocol == "PLAINTEXT":
+            found.append("Kafka without TLS (set CARNET_KAFKA_SECURITY_PROTOCOL=SASL_SSL)")
+        if "@" not in self.mongo.uri:
+            found.append("MongoDB without authentication (name a user in CARNET_MONGO)")
+        if self.fault:
+            found.append("a fault point (unset CARNET_FAULT)")
+        return found
+
+    @model_validator(mode="after")
+    def _production_is_safe(self) -> Self:
+        if not self.local and (found := self.unsafe()):
+            raise UnsafeSettings("production refuses: " + "; ".join(found))
+        return self

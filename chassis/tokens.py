@@ -1,0 +1,129 @@
+"""Access tokens (RFC 9068 in spirit): one actor, one record, one purpose, five minutes; pinned algorithm."""
+
+import time
+from hashlib import sha256
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, KeySetSerialization, OKPKey
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from chassis.sealing import b64, digest
+
+AUDIENCE = "carnet"
+LIFETIME_SECONDS = 300
+_ALGORITHMS = ["Ed25519"]
+_CLAIMS = jwt.JWTClaimsRegistry(
+    leeway=0,
+    exp={"essential": True},
+    aud={"essential": True, "value": AUDIENCE},
+    iss={"essential": True, "value": "carnet-identity"},
+)
+_CACHED = 20_000
+
+
+class TokenRefused(ValueError):
+    """A token that may not be believed; `slug` says which check it failed."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(slug)
+        self.slug = slug
+
+
+class Application(BaseModel):
+    """The software that asks, and the kind that the red lines judge."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    kind: str
+
+
+class Organisation(BaseModel):
+    """The structure for which the actor acts (FINESS)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+
+
+class AccessToken(BaseModel):
+    """What identity says of the bearer. `actor` is who acts: the patient, a professional, or an application alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sub: str
+    actor: Literal["patient", "professional", "application"]
+    name: str
+    profession: str | None = None
+    organisation: Organisation | None = None
+    application: Application
+    purpose: str
+    record: str
+    patient: str = Field(description="SHA-256(system|INS|record): `patient_digest`.")
+    auth_time: int
+    iat: int
+    exp: int
+    jti: str
+
+
+def patient_digest(system: str, ins: str, record: str) -> str:
+    """Return the claim that lets documents compare an INS without having a table of them."""
+    return digest(f"{system}|{ins}|{record}".encode())
+
+
+def signing_jwk(kid: str, private: bytes) -> OKPKey:
+    """Return the key that signs tokens, from its raw private bytes."""
+    public = Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "kid": kid, "d": b64(private), "x": b64(public)})
+
+
+def issue(token: AccessToken, key: OKPKey) -> str:
+    """Sign an access token (JWT, `typ` at+jwt)."""
+    claims = token.model_dump(exclude_none=True) | {"iss": "carnet-identity", "aud": AUDIENCE}
+    return jwt.encode({"alg": "Ed25519", "typ": "at+jwt", "kid": key.kid}, claims, key, algorithms=_ALGORITHMS)
+
+
+class TokenVerifier:
+    """Verifies access tokens against the announced keys; a token verified once is remembered until it expires."""
+
+    def __init__(self) -> None:
+        self._keys = KeySet([])
+        self._known: dict[bytes, AccessToken] = {}
+
+    def use(self, jwks: KeySetSerialization) -> None:
+        """Believe these keys from now on, and forget what others signed."""
+        self._keys = KeySet.import_key_set(jwks)
+        self._known.clear()
+
+    def verify(self, token: str) -> AccessToken:
+        """Return the claims; raise TokenRefused: malformed, foreign, expired, or not for us."""
+        name = sha256(token.encode()).digest()
+        known = self._known.get(name)
+        if known is None:
+            known = self._read(token)
+            if len(self._known) >= _CACHED:
+                self._known.clear()
+            self._known[name] = known
+        if known.exp <= time.time():
+            raise TokenRefused("token-expired")
+        return known
+
+    def _read(self, token: str) -> AccessToken:
+        try:
+            read = jwt.decode(token, self._keys, algorithms=_ALGORITHMS)
+        except (JoseError, ValueError):
+            raise TokenRefused("token-foreign") from None
+        if read.header.get("typ") != "at+jwt":
+            raise TokenRefused("token-foreign")
+        try:
+            _CLAIMS.validate(read.claims)
+            return AccessToken.model_validate(read.claims)
+        except JoseError as error:
+            raise TokenRefused("token-expired" if error.error == "expired_token" else "token-audience") from None
+        except ValidationError:
+            raise TokenRefused("token-malformed") from None
