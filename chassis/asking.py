@@ -27,11 +27,11 @@ from chassis.flows import (
     partition_of,
     request_digest,
 )
-from chassis.sealing import Unsealable, b64, digest, seal_to, unb64, unseal
+from chassis.sealing import b64, digest, seal_to, unb64, unseal
 from chassis.settings import KafkaSettings
 from chassis.trust import InstanceIdentity, Statement, Trust, Untrusted, verify
 from contracts.consent import FlowAnswer, FlowDecided, FlowHeader, FlowQuestion, FlowRequested
-from contracts.registry import Envelope, Undecodable, catalogue, decode, encode
+from contracts.registry import Envelope, catalogue, decode, encode
 
 _HEDGE_AFTER_SECONDS, _HEDGE_EVERY_SECONDS = 0.4, 0.3
 _IN_FLIGHT = 256
@@ -206,7 +206,7 @@ class Asker:
             if not isinstance(fact, FlowDecided) or (waiting := self._waiting.get(fact.flow)) is None:
                 return
             answer = self._opened(fact, waiting)
-        except (Undecodable, Untrusted, Unsealable, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whoever may write here must not make us deaf
             DROPPED.labels(f"answer-{type(error).__name__}").inc()
             return
         self._decider_of[partition_of(waiting.record)] = fact.decider

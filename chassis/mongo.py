@@ -48,6 +48,8 @@ class Mongo:
             "connectTimeoutMS": 3_000,
             "tz_aware": True,
             "maxPoolSize": 64,
+            # What is read and acted upon must survive a failover.
+            "readConcernLevel": "majority",
         }
         self._motor = settings.driver == "motor"
         if self._motor:

@@ -1,10 +1,11 @@
 """What a process is told from outside; the only place that reads the environment."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 
 class UnsafeSettings(ValueError):
@@ -13,7 +14,22 @@ class UnsafeSettings(ValueError):
 
 def from_env(prefix: str) -> SettingsConfigDict:
     """Return the configuration of a part of the settings whose variables begin with `prefix`."""
-    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="ignore", populate_by_name=True)
+    return SettingsConfigDict(
+        env_prefix=prefix,
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,  # a database's address may hold a password
+    )
+
+
+class _Values(EnvSettingsSource):
+    """Reads values, never whole parts: `CARNET_KAFKA` names the brokers, it is no JSON for `Settings.kafka`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings):
+            return None, field_name, False
+        return super().get_field_value(field, field_name)
 
 
 class KafkaSettings(BaseSettings):
@@ -70,6 +86,18 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings)
     trust: TrustSettings = Field(default_factory=TrustSettings)
     fault: str = Field(default="", description="`point:n`: die by SIGKILL at the nth passage (tests of crashes).")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the arguments, then the environment; each part reads its own."""
+        return init_settings, _Values(settings_cls)
 
     @property
     def local(self) -> bool:

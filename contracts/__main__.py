@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.fact import Fact
@@ -15,20 +16,20 @@ def schema_text(fact: type[Fact]) -> str:
     return json.dumps(fact.model_json_schema(mode="serialization"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def minors(kind: str) -> list[Path]:
+def minors(kind: str, schemas: Path = SCHEMAS) -> list[Path]:
     """Return the schema files of a type, the oldest minor first."""
-    return sorted((SCHEMAS / kind).glob("v*.json"), key=lambda file: int(file.stem.split(".")[1]))
+    return sorted((schemas / kind).glob("v*.json"), key=lambda file: int(file.stem.split(".")[1]))
 
 
-def write() -> list[Path]:
+def write(facts: Mapping[str, type[Fact]] = FACTS, schemas: Path = SCHEMAS) -> list[Path]:
     """Add `v<major>.<minor>.json` for each fact whose newest schema differs from its class; return the new files."""
     written = []
-    for kind, fact in FACTS.items():
-        stem, major = kind.rsplit(".v", 1)
-        standing = minors(kind)
+    for kind, fact in facts.items():
+        standing = minors(kind, schemas)
         if standing and standing[-1].read_text(encoding="utf-8") == schema_text(fact):
             continue
-        file = SCHEMAS / f"{stem}.v{major}" / f"v{major}.{len(standing)}.json"
+        major = kind.rsplit(".v", 1)[1]
+        file = schemas / kind / f"v{major}.{len(standing)}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(schema_text(fact), encoding="utf-8")
         written.append(file)

@@ -50,7 +50,12 @@ class Envelope(BaseModel):
 
     @classmethod
     def from_headers(cls, headers: Iterable[tuple[str, bytes]]) -> Self:
-        """Read Kafka headers; raise ValueError when one is missing, malformed or not UTF-8."""
-        return cls.model_validate(
-            {_ATTRIBUTES[name]: value.decode() for name, value in headers if name in _ATTRIBUTES},
-        )
+        """Read Kafka headers; raise ValueError when one is missing, malformed or not UTF-8.
+
+        A reader makes nothing up: an absent id would differ at each delivery, and the inbox would know none of them.
+        """
+        # Kafka allows a header without a value.
+        found = {_ATTRIBUTES[name]: (value or b"").decode() for name, value in headers if name in _ATTRIBUTES}
+        if missing := {"specversion", "id", "time"} - found.keys():
+            raise ValueError(f"missing {', '.join(sorted(missing))}")
+        return cls.model_validate(found)

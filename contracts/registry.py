@@ -79,6 +79,8 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> tuple[E
         fact = kind.model_validate_json(value or b"")
     except (ValidationError, ValueError, KeyError) as error:
         raise Undecodable(type(error).__name__) from None
+    if envelope.subject != fact.record_id:
+        raise Undecodable("ForeignSubject")
     if set(fact.critical) - set(kind.model_fields):
         raise Undecodable("UnknownCriticalField")
     return envelope, fact

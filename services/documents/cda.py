@@ -32,8 +32,8 @@ _DOCTYPE: Final = re.compile(rb"(?:\xef\xbb\xbf)?(?>\s+|<\?.*?\?>|<!--.*?-->)*+<
 _RPPS_LENGTH: Final = 12
 
 
-class CdaRejected(Exception):  # noqa: N818  a document is rejected: the domain's word
-    """A document that is not stored. `slug` is stable, `sentence` tells the way out and holds no value of the document."""
+class CdaRejected(Exception):
+    """A document that is not stored. `slug` is stable, `sentence` tells the way out and quotes nothing."""
 
     def __init__(self, slug: str, sentence: str) -> None:
         super().__init__(f"{slug}: {sentence}")
@@ -55,8 +55,8 @@ def require_patient(header: CdaHeader, system_oid: str, ins: str) -> None:
     wanted = InstanceId(system_oid, ins)
     if found and all(one == wanted for one in found):
         return
-    others = sorted({one.extension[-3:] for one in found if one != wanted})
-    theirs = f"the INS ending in {', '.join(others)} (system {found[0].root})" if others else "no INS"
+    other = next((one for one in found if one != wanted), None)
+    theirs = f"the INS ending in {other.extension[-3:]} (system {other.root})" if other else "no INS"
     raise CdaRejected(
         "cda-patient-mismatch",
         f"The document's header names {theirs}, the record is of the INS ending in {ins[-3:]} (system {system_oid}). "

@@ -1,6 +1,6 @@
-"""The values of a CDA R2 header. What identifies a person is never printed: these have no `repr`."""
+"""The values of a CDA R2 header. What tells of a person is never printed: these have no `repr`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,15 +11,15 @@ class Warned:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class InstanceId:
-    """An HL7 v3 instance identifier: root (OID or UUID) and extension (may be empty; not printed, it may be an INS)."""
+    """An HL7 v3 instance identifier: root (OID or UUID) and extension (may be empty, may be an INS)."""
 
     root: str
-    extension: str = field(default="", repr=False)
+    extension: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Coded:
     """A code, the OID of its system, and its display."""
 
@@ -40,7 +40,7 @@ class PersonName:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Traits:
-    """The patient's traits: names of the birth certificate, names in use, birth date (FHIR), sex (M, F, U), INSEE place."""
+    """The patient's traits: names of the birth certificate, names in use, birth date, sex, INSEE code of the place."""
 
     birth_family: str
     birth_given: tuple[str, ...]
@@ -71,7 +71,7 @@ class Author:
     software: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Act:
     """A documented act: its code and its period (FHIR dateTimes, empty when absent)."""
 
@@ -80,7 +80,7 @@ class Act:
     end: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Related:
     """A link to another document: RPLC (replaces), APND (appends), XFRM (transforms)."""
 

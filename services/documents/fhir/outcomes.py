@@ -28,7 +28,7 @@ class Issue:
     severity: Literal["fatal", "error", "warning", "information"] = "error"
 
 
-class FhirRejected(Exception):  # noqa: N818  a request is rejected: the domain's word
+class FhirRejected(Exception):
     """A request that FHIR, MHD or PDSm does not allow. `kind` hints at the HTTP status, which `api.py` chooses."""
 
     def __init__(self, kind: Kind, issue: Issue, *more: Issue) -> None:

@@ -1,7 +1,7 @@
 """Code systems and identifiers under one name each, whatever spelling the caller chose (URL, OID, padded RPPS)."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from services.documents.fhir import value_sets
@@ -30,12 +30,12 @@ _NOS_BASE: Final = "https://mos.esante.gouv.fr/NOS/"
 _UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Identifier:
-    """A FHIR identifier: the system (a URI) and the value; the value may be an INS, so it is not printed."""
+    """A FHIR identifier: the system (a URI) and the value; it may be an INS, so it has no `repr`."""
 
     system: str
-    value: str = field(repr=False)
+    value: str
 
 
 def canonical_system(system: str) -> str:
@@ -82,7 +82,7 @@ def master_identifier(system: str, value: str) -> str:
 
 
 def canonical_person(identifier: Identifier) -> Identifier:
-    """Return a professional's identifier in the national form: "8" + RPPS under 1.2.250.1.71.4.2.1; others unchanged."""
+    """Return a professional's identifier in the national form ("8" + RPPS, OID); others unchanged."""
     if identifier.system == RPPS:
         return Identifier(NATIONAL_PERSON, f"8{identifier.value}")
     return identifier

@@ -1,0 +1,1 @@
+"""What each service means. A service imports contracts and chassis, never a sibling."""

@@ -1,0 +1,1 @@
+"""Consent: may this flow happen? The journal, the directives, the public rules, the decisions, the keys."""

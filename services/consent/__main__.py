@@ -1,0 +1,100 @@
+"""`python -m services.consent`: serve, decide, consume, relay, beat, sweep; dead letters."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import APIRouter
+
+from chassis import kafka
+from chassis.command import Taking, command
+from chassis.roles import Service, background
+from chassis.settings import Settings
+from chassis.web import Check
+from contracts.consent import SealingKeysAnnounced
+from contracts.registry import Envelope, encode, topic_of
+from services.consent.api import router
+from services.consent.bootstrap import Room, bootstrap
+from services.consent.settings import ConsentSettings
+
+_BEAT_SECONDS, _SWEEP_SECONDS = 2.0, 60.0
+
+
+def _decide(room: Room) -> AbstractAsyncContextManager[None]:
+    return room.hearer.running()
+
+
+def _consume(room: Room) -> AbstractAsyncContextManager[None]:
+    return room.consuming.running()
+
+
+def _relay(room: Room) -> AbstractAsyncContextManager[None]:
+    return background(room.relay.run())
+
+
+def _beat(room: Room) -> AbstractAsyncContextManager[None]:
+    return background(_announce(room))
+
+
+def _sweep(room: Room) -> AbstractAsyncContextManager[None]:
+    return background(_question(room))
+
+
+async def _announce(room: Room) -> None:
+    """Announce consent's sealing keys again and again: the topic is short, and readers come late."""
+    fact = SealingKeysAnnounced(role_certificate=room.announced.role_certificate, statement=room.announced.statement)
+    topic = topic_of(SealingKeysAnnounced)
+    async with kafka.started(kafka.producer(room.settings.kafka)) as producer:
+        while True:
+            headers = Envelope(
+                source="carnet/consent", type=fact.TYPE, subject=fact.record_id, correlation_id="beat"
+            ).to_headers()
+            await producer.send_and_wait(topic, encode(fact), key=fact.record_id.encode(), headers=headers)
+            await asyncio.sleep(_BEAT_SECONDS)
+
+
+async def _question(room: Room) -> None:
+    while True:
+        dealt_with = await room.questioning()
+        await asyncio.sleep(0 if dealt_with else min(_SWEEP_SECONDS, room.settings.keys.unconfirmed_seconds))
+
+
+def _routers(room: Room) -> list[APIRouter]:
+    return [router(room)]
+
+
+def _checks(room: Room) -> dict[str, Check]:
+    async def database() -> bool:
+        await room.mongo.ping()
+        return True
+
+    return {"database": database, "token-keys": room.tokens.known}
+
+
+@asynccontextmanager
+async def _room(settings: ConsentSettings) -> AsyncIterator[Room]:
+    # Every role but a few needs identity's keys: follow them in each process.
+    async with bootstrap(settings) as room, background(room.tokens.run()):
+        yield room
+
+
+@asynccontextmanager
+async def _taking(settings: Settings) -> AsyncIterator[Taking]:
+    if not isinstance(settings, ConsentSettings):
+        raise TypeError
+    async with bootstrap(settings) as room:
+        yield room.consuming, room.letters
+
+
+SERVICE = Service(
+    name="consent",
+    bootstrap=_room,
+    roles={"decide": _decide, "consume": _consume, "relay": _relay, "beat": _beat, "sweep": _sweep},
+    routers=_routers,
+    checks=_checks,
+)
+
+if __name__ == "__main__":
+    command(SERVICE, ConsentSettings, _taking)(prog_name="python -m services.consent")
+    sys.exit(0)

@@ -1,0 +1,130 @@
+"""From a proved question to a flow, and from a decision to the answer that its asker may read."""
+
+import asyncio
+
+from opentelemetry.trace import SpanKind
+
+from chassis import telemetry
+from chassis.flows import DROPPED
+from chassis.hearing import Heard, Judged
+from chassis.sealing import b64, canonical, derive, digest
+from chassis.tokens import AccessToken, TokenRefused, TokenVerifier
+from contracts.consent import FlowAnswer, Grant
+from services.consent.domain.flow import Action, Actor, Deposit, Flow
+from services.consent.domain.rules import Rules
+from services.consent.ports import Held
+from services.consent.use_cases.decide import Decide, Decided
+
+# What a service may ask for in its own name, and under which purpose the patient sees it.
+_OWN_FLOWS = {"notifications": (Action.NOTIFY, "NOTIFY", "Avis de Carnet")}
+
+
+class Judge:
+    """Judges what deciders hear: the caller's own token is verified here again, whatever the asker says of it."""
+
+    def __init__(self, decide: Decide, verifier: TokenVerifier, rules: Rules) -> None:
+        self._decide, self._verifier, self._rules = decide, verifier, rules
+
+    async def __call__(self, heard: list[Heard]) -> list[Judged | None]:
+        """Return the answers in order; None for a question that is dropped."""
+        flows = [self._flow(each) for each in heard]
+        asked = [flow for flow in flows if flow is not None]
+        decided = iter(await self._decide(asked))
+        answers = [self._judged(each, next(decided) if flow else None) for each, flow in zip(heard, flows, strict=True)]
+        await asyncio.sleep(0)  # let the ear take the next batch in before the answers are sealed
+        return answers
+
+    def _flow(self, heard: Heard) -> Flow | None:
+        try:
+            actor, purpose = self._asker(heard)
+        except TokenRefused as refused:
+            DROPPED.labels(refused.slug).inc()
+            return None
+        question = heard.question
+        action = Action(question.action.value)
+        if (action is Action.DEPOSIT) is (question.deposit is None):
+            DROPPED.labels("malformed").inc()
+            return None
+        deposit = Deposit(**question.deposit.model_dump()) if question.deposit else None
+        return Flow(
+            id=heard.flow,
+            digest=heard.digest,
+            record=heard.record,
+            action=action,
+            purpose=purpose,
+            actor=actor,
+            documents=question.documents,
+            deposit=deposit,
+            because=question.cause,
+            deadline_ms=heard.deadline_ms,
+        )
+
+    def _asker(self, heard: Heard) -> tuple[Actor, str]:
+        """Return who asks: the bearer of the token, or the service itself where it may ask in its own name."""
+        token, role = heard.question.token, heard.certificate.role
+        if token is None:
+            action, purpose, name = _OWN_FLOWS.get(role, (None, "", ""))
+            if action != Action(heard.question.action.value):
+                raise TokenRefused("token-missing")
+            return Actor("service", role, name, role, name, "service"), purpose
+        read = self._verifier.verify(token)
+        if read.record != heard.record:
+            raise TokenRefused("token-other-record")
+        return actor_of(read), read.purpose
+
+    def _judged(self, heard: Heard, decided: Decided | None) -> Judged | None:
+        if decided is None:
+            DROPPED.labels("late-or-changed").inc()
+            return None
+        with telemetry.span(
+            f"decide {decided.flow.action}",
+            SpanKind.CONSUMER,
+            parent=heard.traceparent,
+            attributes={"carnet.flow": heard.flow, "carnet.record": heard.record},
+        ) as span:
+            answer = self._answer(decided)
+            span.set_attribute("carnet.outcome", answer.outcome)
+        entry = decided.entry
+        receipt = {"entry": digest(canonical(entry.clear)), "at": entry.at} if entry else {}
+        return Judged(answer, receipt)
+
+    def _answer(self, decided: Decided) -> FlowAnswer:
+        """Say why only to the patient; others learn a reason only where a public red line is the reason."""
+        outcome, flow = decided.outcome, decided.flow
+        if outcome is None:
+            return FlowAnswer(outcome="stale")
+        if outcome.verdict == "red-line" or (outcome.verdict == "refused" and flow.actor.kind == "patient"):
+            rule = self._rules[outcome.rule]
+            return FlowAnswer(outcome=outcome.verdict, rule=rule.id, law=rule.law, sentence=rule.sentence)
+        if outcome.verdict != "allowed":
+            return FlowAnswer(outcome=outcome.verdict)
+        live = flow.action is Action.DEPOSIT and any(each.state == "live" for each in decided.released)
+        grants = tuple(_grant(each, flow, decided.entry.at if decided.entry else 0) for each in decided.released)
+        return FlowAnswer(outcome="allowed", grants=grants, already_stored=live)
+
+
+def actor_of(token: AccessToken) -> Actor:
+    """Return who a token speaks for."""
+    organisation = token.organisation
+    return Actor(
+        kind=token.actor,
+        id=token.sub,
+        name=token.name,
+        application=token.application.id,
+        application_name=token.application.name,
+        application_kind=token.application.kind,
+        profession=token.profession,
+        organisation=organisation.id if organisation else None,
+        organisation_name=organisation.name if organisation else None,
+    )
+
+
+def _grant(held: Held, flow: Flow, now: int) -> Grant:
+    content = flow.action is Action.READ or (flow.action is Action.DEPOSIT and held.state == "pending")
+    return Grant(
+        document=held.document.id,
+        version=held.document.version,
+        visibility=held.document.visibility_at(now),
+        metadata_key=b64(derive(held.key, "metadata")),
+        content_key=b64(derive(held.key, "content")) if content else None,
+    )

@@ -1,0 +1,1 @@
+"""What consent does: one verb a file."""

@@ -1,0 +1,109 @@
+"""What documents answers: DocumentReference, searchset Bundle, Binary, from stored JSON that is not validated again."""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+
+from services.documents.fhir.dates import EARLIEST, fhir_span, instant
+from services.documents.fhir.queries import SearchQuery
+
+MAX_ID: Final = 64
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredDocument:
+    """A document whose metadata were decrypted: ids, version (1..), time of the version, DocumentReference (JSON)."""
+
+    record: str
+    document: str
+    version: int
+    updated: datetime
+    metadata: bytes
+
+
+def resource_id(record: str, document: str) -> str:
+    """Return the FHIR id `<record>-<document>`; ValueError past FHIR's 64 characters."""
+    name = f"{record}-{document}"
+    if len(name) > MAX_ID:
+        raise ValueError("a FHIR id has at most 64 characters")
+    return name
+
+
+def split_id(name: str) -> tuple[str, str] | None:
+    """Return the record and the document of a FHIR id, None when it is none; a document's id holds no hyphen."""
+    record, _, document = name.rpartition("-")
+    return (record, document) if record and document and len(name) <= MAX_ID else None
+
+
+def document_reference(stored: StoredDocument, base: str) -> bytes:
+    """Return the DocumentReference (JSON) of a stored document; `base` is the public base, without `/fhir`."""
+    return orjson.dumps(_complete(orjson.loads(stored.metadata), stored, base))
+
+
+def searchset(query: SearchQuery, allowed: Iterable[StoredDocument], base: str) -> bytes:
+    """Return the Bundle (JSON) of what matches among the allowed documents, sorted by date, one page of it.
+
+    `total` counts what was allowed and matches. Links carry what was understood of the query, never the patient.
+    """
+    found = []
+    for stored in allowed:
+        resource = orjson.loads(stored.metadata)
+        if query.matches(resource):
+            date = fhir_span(resource["date"]).low if "date" in resource else EARLIEST
+            found.append((date, stored.document, stored, resource))
+    # documents of one date keep one order from page to page
+    found.sort(key=lambda entry: entry[:2], reverse=query.newest_first)
+    end = query.offset + query.count
+    address = f"{base}/fhir/DocumentReference"
+    links = [{"relation": "self", "url": _url(address, query.used, query.offset)}]
+    if query.count and end < len(found):
+        links.append({"relation": "next", "url": _url(address, query.used, end)})
+    entries = [
+        {
+            "fullUrl": f"{address}/{resource_id(stored.record, stored.document)}",
+            "resource": _complete(resource, stored, base),
+            "search": {"mode": "match"},
+        }
+        for _, _, stored, resource in found[query.offset : end]
+    ]
+    bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(found), "link": links}
+    if entries:  # FHIR has no empty arrays
+        bundle["entry"] = entries
+    return orjson.dumps(bundle)
+
+
+def binary(stored: StoredDocument, content_type: str, content: bytes) -> bytes:
+    """Return the Binary (JSON) of a document for who asks for `application/fhir+json` (ITI-68)."""
+    name = resource_id(stored.record, stored.document)
+    return orjson.dumps(
+        {
+            "resourceType": "Binary",
+            "id": name,
+            "meta": _version(stored),
+            "contentType": content_type,
+            "securityContext": {"reference": f"DocumentReference/{name}"},
+            "data": b64encode(content).decode(),
+        }
+    )
+
+
+def _version(stored: StoredDocument) -> dict[str, Any]:
+    return {"versionId": str(stored.version), "lastUpdated": instant(stored.updated)}
+
+
+def _complete(resource: dict[str, Any], stored: StoredDocument, base: str) -> dict[str, Any]:
+    name = resource_id(stored.record, stored.document)
+    resource["id"] = name
+    resource["meta"] = resource.get("meta", {}) | _version(stored)
+    resource["content"][0]["attachment"]["url"] = f"{base}/fhir/Binary/{name}"
+    return resource
+
+
+def _url(address: str, used: tuple[tuple[str, str], ...], offset: int) -> str:
+    parameters = [*used, ("_offset", str(offset))] if offset else used
+    return f"{address}?{urlencode(parameters)}" if parameters else address

@@ -1,0 +1,1 @@
+"""Tell: the inbox of each record, and who may look at it."""

@@ -1,0 +1,81 @@
+"""The inbox over HTTP: a patient's token opens its own record's, and nothing else does."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+
+from chassis.problems import Problem
+from chassis.tokens import AccessToken, TokenVerifier
+from chassis.web import authenticated
+from services.notifications.domain import Item, Kind
+from services.notifications.ports import Items
+from services.notifications.use_cases.follow import Follow
+
+_RETRY_MS = 2_000
+# MongoDB's integers end there.
+_Number = Annotated[int, Path(ge=1, lt=2**63)]
+
+
+class InboxItem(BaseModel):
+    """One line of the inbox."""
+
+    id: int
+    kind: Kind
+    sentence: str
+    at: datetime
+    read: bool
+
+    @classmethod
+    def of(cls, item: Item) -> "InboxItem":
+        """Return the wire form of an item."""
+        return cls(id=item.number, kind=item.kind, sentence=item.sentence, at=item.at, read=item.read_at is not None)
+
+
+class InboxPage(BaseModel):
+    """Items, the newest first; `next` is the `before` of the following page, absent on the last."""
+
+    items: list[InboxItem]
+    next: int | None = None
+
+
+def router(verifier: TokenVerifier, items: Items, follow: Follow) -> APIRouter:
+    """Return the public routes."""
+    routes = APIRouter(prefix="/notifications", tags=["notifications"])
+
+    def patient(token: Annotated[AccessToken, Depends(authenticated(verifier))]) -> AccessToken:
+        if token.actor != "patient":
+            raise Problem(403, "patients-only", "An inbox opens with a token of the patient, for the patient's record.")
+        return token
+
+    @routes.get("/inbox", response_model_exclude_none=True)
+    async def inbox(
+        token: Annotated[AccessToken, Depends(patient)],
+        before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> InboxPage:
+        """Return a page, the newest items first."""
+        found = await items.before(token.record, before, limit)
+        more = found[-1].number if len(found) == limit and found[-1].number > 1 else None
+        return InboxPage(items=[InboxItem.of(each) for each in found], next=more)
+
+    @routes.post("/inbox/{item}/read", status_code=204)
+    async def read(token: Annotated[AccessToken, Depends(patient)], item: _Number) -> None:
+        """Mark an item as read; again changes nothing."""
+        if not await items.mark_read(token.record, item):
+            raise Problem(404, "no-such-item", "This inbox holds no item of that id.")
+
+    @routes.get("/stream", response_class=EventSourceResponse)
+    async def stream(
+        token: Annotated[AccessToken, Depends(patient)],
+        last_event_id: Annotated[int | None, Header(ge=0, lt=2**63)] = None,
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Send new items as they are stored, and after a reconnection those missed; end when the token does."""
+        yield ServerSentEvent(retry=_RETRY_MS)
+        async for item in follow(token.record, last_event_id, token.exp):
+            yield ServerSentEvent(id=str(item.number), event="item", data=InboxItem.of(item))
+
+    return routes

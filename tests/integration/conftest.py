@@ -1,0 +1,136 @@
+"""One mongod and one Kafka for the whole session, on free ports and in a temporary folder; a fresh database a test."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from chassis import kafka, topics
+from chassis.mongo import Mongo
+from chassis.settings import KafkaSettings, MongoSettings
+from chassis.trust import Authority
+
+sys.path.insert(0, "/tmp/eng")
+import engines_tmp  # noqa
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Where the engines answer, and the broker's process."""
+
+    mongo: str
+    kafka: KafkaSettings
+    kafka_pid: int
+
+    @contextmanager
+    def kafka_paused(self) -> Iterator[None]:
+        """Stop the broker as a whole (SIGSTOP) while the block runs: its clients see silence, not refusals."""
+        os.kill(self.kafka_pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.kafka_pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="session")
+async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engines]:
+    """Start both engines and create the catalogue's topics."""
+    mongo_port, kafka_port, mongod, broker = engines_tmp.start(tmp_path_factory.mktemp("engines"))
+    settings = KafkaSettings(bootstrap=f"127.0.0.1:{kafka_port}")
+    await topics.create(settings)
+    yield Engines(f"mongodb://127.0.0.1:{mongo_port}/?replicaSet=rs0&directConnection=true", settings, broker.pid)
+    broker.terminate()
+    mongod.terminate()
+    broker.wait()
+    mongod.wait()
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Name a MongoDB driver: a test that asks for it runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def mongo_settings(engines: Engines) -> MongoSettings:
+    """Name a database that nobody used before."""
+    return MongoSettings(uri=engines.mongo, database=f"test_{uuid4().hex[:12]}")
+
+
+@pytest.fixture
+async def mongo(mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
+    """Open a fresh database on the default driver."""
+    opened = Mongo(mongo_settings)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def make_topic(engines: Engines) -> AsyncIterator[Callable[[int], Awaitable[str]]]:
+    """Create topics of so many partitions, made for one test."""
+    admin = AIOKafkaAdminClient(**kafka.connection(engines.kafka))
+    await admin.start()
+
+    async def create(partitions: int = 1) -> str:
+        name = f"test.{uuid4().hex[:12]}"
+        await admin.create_topics([NewTopic(name, partitions, 1)])
+        return name
+
+    yield create
+    await admin.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Own a root, as the local stack's setup does."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+class Tap:
+    """Everything that a topic received since it was opened, as any holder of Kafka's credentials sees it."""
+
+    def __init__(self, reader: AIOKafkaConsumer) -> None:
+        self._reader = reader
+
+    async def take(self, count: int, seconds: float = 10.0) -> list[ConsumerRecord]:
+        """Return the next `count` records, or those that came in time."""
+        taken: list[ConsumerRecord] = []
+        end = time.monotonic() + seconds
+        while len(taken) < count and (left := end - time.monotonic()) > 0:
+            batches = await self._reader.getmany(timeout_ms=int(min(left, 0.5) * 1000), max_records=count - len(taken))
+            taken += [each for batch in batches.values() for each in batch]
+        return taken
+
+
+@pytest.fixture
+async def tap(engines: Engines) -> AsyncIterator[Callable[[str], Awaitable[Tap]]]:
+    """Listen to a topic from its present end."""
+    readers = []
+
+    async def opened(topic: str) -> Tap:
+        reader = kafka.consumer(engines.kafka)
+        await reader.start()
+        readers.append(reader)
+        places = [TopicPartition(topic, each) for each in sorted(reader.partitions_for_topic(topic) or {0})]
+        reader.assign(places)
+        await reader.seek_to_end(*places)
+        for place in places:
+            await reader.position(place)
+        return Tap(reader)
+
+    yield opened
+    for each in readers:
+        await each.stop()
+
+
+async def eventually(check: Callable[[], Awaitable[object]], seconds: float = 10.0) -> None:
+    """Return once the check is true; fail when it is not in time."""
