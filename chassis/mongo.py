@@ -122,22 +122,22 @@ class Mongo:
             return True
 
     @asynccontextmanager
-    async def changes(self, name: str, operation: str) -> AsyncIterator[Callable[[float], Awaitable[bool]]]:
-        """Watch a collection; the value given waits at most so many seconds and says whether something changed."""
-        pipeline: list[Mapping[str, Any]] = [{"$match": {"operationType": operation}}, {"$project": {"_id": 1}}]
+    async def changes(self, name: str, operation: str) -> AsyncIterator[Callable[[float], Awaitable[Any]]]:
+        """Watch a collection; the value given waits so many seconds for a change and returns its `_id`, or None."""
+        pipeline: list[Mapping[str, Any]] = [{"$match": {"operationType": operation}}, {"$project": {"documentKey": 1}}]
         opened = self._database[name].watch(pipeline, max_await_time_ms=1_000)
         stream = opened if self._motor else await opened
         async with stream:
 
-            async def wait(seconds: float) -> bool:
+            async def wait(seconds: float) -> Any:
                 # The server holds `getMore` for a second at most: ask until the time is over.
                 end = time.monotonic() + seconds
                 while (left := end - time.monotonic()) > 0:
-                    if await stream.try_next() is not None:
-                        return True
+                    if (change := await stream.try_next()) is not None:
+                        return change["documentKey"]["_id"]
                     if left < 1:
                         break
-                return False
+                return None
 
             yield wait
 

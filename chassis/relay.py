@@ -1,19 +1,23 @@
 """The outbox's publisher: one at a time by lease, every row that stands, gone once the broker has it."""
 
 import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
-from chassis import kafka, logs
+from chassis import faults, kafka, logs
 from chassis.mongo import DuplicateKey, Mongo
 from chassis.outbox import COLLECTION
 from chassis.settings import KafkaSettings
 
 LEASES = "leases"
 _LEASE_SECONDS, _RENEW_SECONDS, _BATCH = 10, 3.0, 500
+_GATHER_SECONDS = 0.02  # under load one look serves many rows
 PUBLISHED = Counter("carnet_outbox_published_total", "Facts that the broker has acknowledged.")
 _log = logs.get("relay")
 
@@ -23,10 +27,14 @@ class Relay:
 
     def __init__(self, mongo: Mongo, settings: KafkaSettings, instance: str) -> None:
         self._mongo, self._settings, self._instance = mongo, settings, instance
+        self._renew_at = 0.0
 
     async def prepare(self) -> None:
-        """Create the collection of leases."""
+        """Create the lease, held by nobody."""
         await self._mongo.ensure(LEASES)
+        nobody = {"_id": "relay", "owner": "", "until": datetime.fromtimestamp(0, UTC)}
+        with contextlib.suppress(DuplicateKey):
+            await self._mongo[LEASES].insert_one(nobody)
 
     async def run(self) -> None:
         """Publish until cancelled; what fails passes, and is tried again."""
@@ -35,20 +43,25 @@ class Relay:
                 if not await self._leased():
                     await asyncio.sleep(_RENEW_SECONDS)
                     continue
-                async with (
-                    kafka.started(kafka.producer(self._settings)) as producer,
-                    self._mongo.changes(COLLECTION, "insert") as changed,
-                ):
+                async with kafka.started(kafka.producer(self._settings)) as producer:
                     while await self._leased():
-                        # A full batch means that more may stand: do not wait for a change then.
-                        while await self._publish(producer) == _BATCH:
-                            pass
-                        await changed(_RENEW_SECONDS)
+                        await self._publish_until_new(producer)
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - an outage: the rows stand, the next round sends them
                 _log.warning("interrupted", error=type(error).__name__, where=logs.where(error.__traceback__))
                 await asyncio.sleep(1)
+
+    async def _publish_until_new(self, producer: AIOKafkaProducer) -> None:
+        """Publish all that stands, then wait for more, until the lease wants renewing."""
+        # The watch begins before the look, so nothing falls between; a fresh one each time has no backlog of changes.
+        async with self._mongo.changes(COLLECTION, "insert") as changed:
+            end = time.monotonic() + _RENEW_SECONDS
+            while await self._publish(producer) == _BATCH:
+                if time.monotonic() > end:
+                    return
+            await changed(_RENEW_SECONDS)
+        await asyncio.sleep(_GATHER_SECONDS)
 
     async def _publish(self, producer: AIOKafkaProducer) -> int:
         # Whatever stands is unsent. A cursor by id or time would pass over what commits late.
@@ -58,6 +71,7 @@ class Relay:
         sent = [await self._send(producer, row) for row in rows]
         results = await asyncio.gather(*sent, return_exceptions=True)
         done = [row["_id"] for row, result in zip(rows, results, strict=True) if not isinstance(result, BaseException)]
+        faults.point("relay.published")
         await self._mongo[COLLECTION].delete_many({"_id": {"$in": done}})
         PUBLISHED.inc(len(done))
         if len(done) < len(rows):
@@ -78,14 +92,14 @@ class Relay:
 
     async def _leased(self) -> bool:
         """Take or renew the lease by the server's clock."""
+        # A lease that never stood has no `until`, which is less than any time.
         free = {"$or": [{"$eq": ["$owner", self._instance]}, {"$lt": ["$until", "$$NOW"]}]}
         until = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": _LEASE_SECONDS}}
+        taken = {"owner": {"$cond": [free, self._instance, "$owner"]}, "until": {"$cond": [free, until, "$until"]}}
         try:
-            await self._mongo[LEASES].update_one(
-                {"_id": "relay", "$expr": free},
-                [{"$set": {"owner": self._instance, "until": until}}],
-                upsert=True,
+            lease = await self._mongo[LEASES].find_one_and_update(
+                {"_id": "relay"}, [{"$set": taken}], upsert=True, return_document=True
             )
-        except DuplicateKey:
+        except DuplicateKey:  # two at once made the first lease
             return False
-        return True
+        return bool(lease["owner"] == self._instance)

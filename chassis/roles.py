@@ -37,7 +37,7 @@ class Service(Generic[SettingsT, RoomT]):
 
     def chosen(self, names: Sequence[str]) -> list[str]:
         """Return the roles named; `all` is every one. Raise ValueError for an unknown name."""
-        known = ["serve", *self.roles]
+        known = list(dict.fromkeys(["serve", *self.roles]))
         if unknown := set(names) - set(known) - {"all"}:
             raise ValueError(f"no role {', '.join(sorted(unknown))}; the roles are {', '.join(known)}, or all")
         return known if "all" in names else [name for name in known if name in names]

@@ -23,6 +23,9 @@ class Action(StrEnum):
     CHANGE_DIRECTIVES = "change-directives"
 
 
+Visibility = Literal["MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"]
+
+
 class Closed(BaseModel):
     """A value that is sealed or signed as a whole: an unknown field is an error, not an extension."""
 
@@ -46,7 +49,7 @@ class DepositAttributes(Closed):
     type_code: str = Field(max_length=64)
     type_system: str = Field(max_length=128)
     class_code: str | None = Field(default=None, max_length=64)
-    visibility: Literal["N", "MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"] = "N"
+    visibility: tuple[Visibility, ...] = Field(default=(), description="Labels that narrow who sees; none: everyone.")
 
 
 class FlowQuestion(Closed):
@@ -81,7 +84,7 @@ class Grant(Closed):
 
     document: DocumentId
     version: int = Field(ge=1)
-    visibility: str
+    visibility: tuple[Visibility, ...] = ()
     metadata_key: Base64Url
     content_key: Base64Url | None = None
 

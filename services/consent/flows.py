@@ -124,7 +124,7 @@ def _grant(held: Held, flow: Flow, now: int) -> Grant:
     return Grant(
         document=held.document.id,
         version=held.document.version,
-        visibility=held.document.visibility_at(now),
+        visibility=held.document.visibility_at(now),  # type: ignore[arg-type]
         metadata_key=b64(derive(held.key, "metadata")),
         content_key=b64(derive(held.key, "content")) if content else None,
     )

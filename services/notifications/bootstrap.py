@@ -64,9 +64,7 @@ async def bootstrap(settings: NotificationsSettings) -> AsyncIterator[Room]:
             mongo=mongo,
             items=items,
             verifier=verifier,
-            tokens=Announcements(
-                settings.kafka, trust, "tokens", lambda said: verifier.use({"keys": list(said.keys)})
-            ),
+            tokens=Announcements(settings.kafka, trust, "tokens", lambda said: verifier.use({"keys": list(said.keys)})),
             sealing=Announcements(settings.kafka, trust, "sealing", asker.use),
             asker=asker,
             letters=letters,

@@ -62,7 +62,7 @@ def _is_use_case(module: Module) -> bool:
 
 
 def contracts_alone(module: Module) -> Found:
-    """Contracts import pydantic, the standard library and themselves."""
+    """Find what contracts import beyond pydantic, the standard library and themselves."""
     if module.package == "contracts":
         for line, name in module.imports:
             if _top(name) not in {"contracts", "pydantic"} | sys.stdlib_module_names:
@@ -70,7 +70,7 @@ def contracts_alone(module: Module) -> Found:
 
 
 def chassis_below(module: Module) -> Found:
-    """The chassis knows no service, no deployment and no test."""
+    """Find where the chassis knows a service, a deployment or a test."""
     if module.package == "chassis":
         for line, name in module.imports:
             if _top(name) in {"services", "deploy", "tests", "portal"}:
@@ -78,7 +78,7 @@ def chassis_below(module: Module) -> Found:
 
 
 def no_sibling(module: Module) -> Found:
-    """A service imports no sibling, no deployment and no test."""
+    """Find where a service imports a sibling, a deployment or a test."""
     if module.service is not None:
         for line, name in module.imports:
             parts = name.split(".")
@@ -89,7 +89,7 @@ def no_sibling(module: Module) -> Found:
 
 
 def one_driver(module: Module) -> Found:
-    """One file imports the database's driver."""
+    """Find who imports the database's driver beside the one file."""
     if not module.path.startswith(tuple(IMPORTS_DRIVER)):
         for line, name in module.imports:
             if _top(name) in DRIVERS:
@@ -97,7 +97,7 @@ def one_driver(module: Module) -> Found:
 
 
 def one_broker(module: Module) -> Found:
-    """Services meet Kafka through the chassis only: no publish, no acknowledgement policy of their own."""
+    """Find where a service meets Kafka past the chassis: a publish, an acknowledgement policy."""
     if module.service is not None:
         for line, name in module.imports:
             if _top(name) in BROKERS or name.endswith(".AckPolicy"):
@@ -108,7 +108,7 @@ def one_broker(module: Module) -> Found:
 
 
 def one_environment(module: Module) -> Found:
-    """Settings alone read the environment."""
+    """Find who reads the environment beside the settings."""
     settings = module.path == "chassis/settings.py" or (module.service and module.within == ("settings",))
     if settings or module.path.startswith(tuple(READS_ENVIRONMENT)):
         return
@@ -122,7 +122,7 @@ def one_environment(module: Module) -> Found:
 
 
 def one_logging(module: Module) -> Found:
-    """The chassis sets logging up, once."""
+    """Find where a service sets logging up."""
     if module.service is not None:
         for name, call in module.calls():
             if name in {"logging.basicConfig", "logging.getLogger", "structlog.configure", "chassis.logs.setup"}:
@@ -130,24 +130,29 @@ def one_logging(module: Module) -> Found:
 
 
 def no_nameless_room(module: Module) -> Found:
-    """No folder or file where everything meets."""
+    """Find a folder or a file where everything meets."""
     for part in module.path.removesuffix(".py").split("/"):
         if part in NAMELESS:
             yield 1, f"a room called {part}"
 
 
 def pure_domain(module: Module) -> Found:
-    """A domain knows its own values: no engine, no HTTP, no contract class, no other file of its room."""
+    """Find a domain that knows an engine, HTTP, a contract class or another file of its room."""
     if not _is_domain(module):
         return
     own = f"services.{module.service}.domain"
     for line, name in module.imports:
-        if _top(name) in ENGINES | {"contracts"} or name.endswith("HTTPStatus") or (_top(name) == "chassis" and not name.startswith("chassis.sealing")) or (_top(name) == "services" and not f"{name}.".startswith(f"{own}.")):
+        if (
+            _top(name) in ENGINES | {"contracts"}
+            or name.endswith("HTTPStatus")
+            or (_top(name) == "chassis" and not name.startswith("chassis.sealing"))
+            or (_top(name) == "services" and not f"{name}.".startswith(f"{own}."))
+        ):
             yield line, f"the domain imports {name}"
 
 
 def passed_clock(module: Module) -> Found:
-    """A domain is given the time."""
+    """Find a domain that reads a clock: it is given the time."""
     if _is_domain(module):
         for name, call in module.calls():
             if name in CLOCKS:
@@ -155,7 +160,7 @@ def passed_clock(module: Module) -> Found:
 
 
 def cases_know_ports(module: Module) -> Found:
-    """A use case knows its domain and its ports, not the adapters."""
+    """Find a use case that knows an adapter: it knows its domain and its ports."""
     if _is_use_case(module):
         for line, name in module.imports:
             parts = name.split(".")
@@ -166,7 +171,7 @@ def cases_know_ports(module: Module) -> Found:
 
 
 def one_verb(module: Module) -> Found:
-    """A use case's file holds one public verb, and is called by its name."""
+    """Find a use case's file that holds no public verb, several, or one of another name."""
     if not _is_use_case(module):
         return
     verbs = [node for node in module.tree.body if _is_verb(node)]
@@ -187,7 +192,7 @@ def _is_verb(node: ast.stmt) -> bool:
 
 
 def logged_by_name(module: Module) -> Found:
-    """A log line's event is a literal, and its error a class: neither can quote anybody."""
+    """Find log lines that could quote somebody: the event is a literal, the error a class."""
     for node in ast.walk(module.tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
@@ -241,7 +246,7 @@ RULES = (
     ),
     Rule(
         "pure-domain", pure_domain,
-        "Translate at the edge (api.py, consumers.py, store.py) and give the domain its own value.", "0008-the-house.md",
+        "Translate at the edge (api.py, consumers.py, store.py); give the domain its own value.", "0008-the-house.md",
     ),
     Rule(
         "passed-clock", passed_clock,
@@ -253,7 +258,7 @@ RULES = (
     ),
     Rule(
         "one-verb", one_verb,
-        "Give each verb a file of its own, called by its name: the folder is the table of contents.", "0008-the-house.md",
+        "Give each verb a file of its own, called by its name: the folder is an index.", "0008-the-house.md",
     ),
     Rule(
         "logged-by-name", logged_by_name,

@@ -54,7 +54,7 @@ class Module:
     @cached_property
     def meanings(self) -> dict[str, str]:
         """What each imported name stands for, in full."""
-        found = {}
+        found: dict[str, str] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 found |= {

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from chassis import kafka, topics
 from chassis.mongo import Mongo
 from chassis.settings import KafkaSettings, MongoSettings
 from chassis.trust import Authority
+from tests.integration.observing import Tap
 
 sys.path.insert(0, "/tmp/eng")
 import engines_tmp  # noqa
@@ -95,22 +95,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-class Tap:
-    """Everything that a topic received since it was opened, as any holder of Kafka's credentials sees it."""
-
-    def __init__(self, reader: AIOKafkaConsumer) -> None:
-        self._reader = reader
-
-    async def take(self, count: int, seconds: float = 10.0) -> list[ConsumerRecord]:
-        """Return the next `count` records, or those that came in time."""
-        taken: list[ConsumerRecord] = []
-        end = time.monotonic() + seconds
-        while len(taken) < count and (left := end - time.monotonic()) > 0:
-            batches = await self._reader.getmany(timeout_ms=int(min(left, 0.5) * 1000), max_records=count - len(taken))
-            taken += [each for batch in batches.values() for each in batch]
-        return taken
-
-
 @pytest.fixture
 async def tap(engines: Engines) -> AsyncIterator[Callable[[str], Awaitable[Tap]]]:
     """Listen to a topic from its present end."""
@@ -130,7 +114,3 @@ async def tap(engines: Engines) -> AsyncIterator[Callable[[str], Awaitable[Tap]]
     yield opened
     for each in readers:
         await each.stop()
-
-
-async def eventually(check: Callable[[], Awaitable[object]], seconds: float = 10.0) -> None:
-    """Return once the check is true; fail when it is not in time."""

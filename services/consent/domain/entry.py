@@ -67,6 +67,8 @@ class Entry:
             for name in ("actor", "deposit", "change"):
                 if name in flow:
                     flow[name] = compact(flow[name])
+            if self.flow.deposit:
+                flow["deposit"]["visibility"] = list(self.flow.deposit.visibility)
             flow["documents"] = list(self.flow.documents)
             body["flow"] = flow
         if self.outcome:
@@ -110,10 +112,14 @@ def _flow(body: dict[str, Any]) -> Flow:
             "action": Action(body["action"]),
             "actor": Actor(**body["actor"]),
             "documents": tuple(body["documents"]),
-            "deposit": Deposit(**body["deposit"]) if "deposit" in body else None,
+            "deposit": _deposit(body["deposit"]) if "deposit" in body else None,
             "change": Change(**body["change"]) if "change" in body else None,
         }
     )
+
+
+def _deposit(body: dict[str, Any]) -> Deposit:
+    return Deposit(**body | {"visibility": tuple(body["visibility"])})
 
 
 def _outcome(body: dict[str, Any]) -> Outcome:

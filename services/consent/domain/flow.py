@@ -42,8 +42,8 @@ class Deposit:
     content_digest: str
     type_code: str
     type_system: str
-    visibility: str
     class_code: str | None = None
+    visibility: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ _ABSENT = {
     "exists": False,
     "own": False,
     "hidden": False,
-    "visibility": "N",
+    "visibility": (),
     "type_code": "",
     "class_code": "",
 }

@@ -17,18 +17,18 @@ class Document:
     version: int
     type_code: str
     class_code: str
-    visibility: str
+    visibility: tuple[str, ...]
     depositor: str
     organisation: str
     deposited_at: int
     entry: int
     content_digest: str
 
-    def visibility_at(self, now: int) -> str:
-        """Return the label as it stands at a time (ms)."""
-        if self.visibility == "INVISIBLE_PATIENT" and now - self.deposited_at >= UNANNOUNCED_MS:
-            return "N"
-        return self.visibility
+    def visibility_at(self, now: int) -> tuple[str, ...]:
+        """Return the labels as they stand at a time (ms)."""
+        if now - self.deposited_at < UNANNOUNCED_MS:
+            return self.visibility
+        return tuple(label for label in self.visibility if label != "INVISIBLE_PATIENT")
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,12 @@ def searchset(query: SearchQuery, allowed: Iterable[StoredDocument], base: str) 
     return orjson.dumps(bundle)
 
 
-def binary(stored: StoredDocument, content_type: str, content: bytes) -> bytes:
+def content_type(stored: StoredDocument) -> str:
+    """Return the media type under which the content was deposited."""
+    return str(orjson.loads(stored.metadata)["content"][0]["attachment"]["contentType"])
+
+
+def binary(stored: StoredDocument, media_type: str, content: bytes) -> bytes:
     """Return the Binary (JSON) of a document for who asks for `application/fhir+json` (ITI-68)."""
     name = resource_id(stored.record, stored.document)
     return orjson.dumps(
@@ -85,7 +90,7 @@ def binary(stored: StoredDocument, content_type: str, content: bytes) -> bytes:
             "resourceType": "Binary",
             "id": name,
             "meta": _version(stored),
-            "contentType": content_type,
+            "contentType": media_type,
             "securityContext": {"reference": f"DocumentReference/{name}"},
             "data": b64encode(content).decode(),
         }

@@ -8,9 +8,9 @@ import re
 from typing import Any, Final
 
 import orjson
+from fhir.resources.R4B.documentreference import DocumentReference
 from pydantic import BaseModel, ValidationError
 
-from fhir.resources.R4B.documentreference import DocumentReference
 from services.documents.fhir.outcomes import FhirRejected, Issue
 
 MAX_METADATA: Final = 128 * 1024  # bytes of JSON besides the attachment's data

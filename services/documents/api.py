@@ -1,0 +1,233 @@
+"""FHIR R4 for software (PDSm, IHE MHD): every route is a flow; every error is an OperationOutcome."""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from chassis.asking import ConsentUnreachable, FlowsShed
+from chassis.tokens import AccessToken, TokenRefused, patient_digest
+from chassis.web import bearer
+from services.documents.bootstrap import Room
+from services.documents.domain import MOST_BYTES, Abandoned
+from services.documents.fhir import resources
+from services.documents.fhir.capability import capability_statement
+from services.documents.fhir.deposits import parse_deposit
+from services.documents.fhir.outcomes import FhirRejected, Issue, Kind, operation_outcome
+from services.documents.fhir.queries import parse_query, prefers_strict
+from services.documents.fhir.systems import Identifier, ins_holds
+from services.documents.use_cases.refusals import Conflict, NotReady, Refused
+
+FHIR_JSON = "application/fhir+json"
+_VERSION, _RELEASED = "0.1.0", datetime(2026, 11, 24, tzinfo=UTC)
+# Base64 of the largest document, and room for its metadata.
+_MOST_BODY = MOST_BYTES * 4 // 3 + 1024 * 1024
+_LARGE_BODY = 512 * 1024
+_DOCUMENT = re.compile(r"[a-z2-7]{26}")
+_STATUS: dict[Kind, int] = {
+    "malformed": 400,
+    "invalid": 422,
+    "too-large": 413,
+    "unsupported": 415,
+    "not-acceptable": 406,
+    "forbidden": 403,
+    "not-found": 404,
+    "conflict": 409,
+}
+_UNREACHABLE = Issue(
+    "consent-unreachable",
+    "transient",
+    "The consent service did not answer in time: nothing was approved and nothing moved. Try again in a moment.",
+)
+_BUSY = Issue("flows-shed", "throttled", "Too many flows wait already: nothing was asked. Try again in a moment.")
+_OPENING = Issue("record-not-ready", "transient", "The record is being opened. Try again in a moment.")
+_GIVEN_UP = Issue("deposit-abandoned", "transient", "This deposit was given up half-way. Deposit again.")
+_DIFFERS = Issue(
+    "deposit-differs",
+    "duplicate",
+    "Your organisation has deposited another content under this masterIdentifier. A new document needs a new one.",
+    "DocumentReference.masterIdentifier",
+)
+_NOT_FOUND = Issue("not-found", "not-found", "There is nothing to see under this id.")
+_REFUSED = Issue("deposit-refused", "forbidden", "This record takes no deposit from you.")
+_UNANNOUNCED = Issue(
+    "visibility-unsupported",
+    "not-supported",
+    "INVISIBLE_PATIENT is not supported yet: announce the result first, then deposit it without this label.",
+    "DocumentReference.securityLabel",
+)
+_TOO_LARGE = Issue("too-large", "too-long", "A document has at most 20 MB.", "DocumentReference.content")
+_OTHER_PATIENT = Issue(
+    "patient-mismatch",
+    "forbidden",
+    "The token names another patient than the request. Ask identity for a token of this patient's record.",
+)
+_INVALID_INS = Issue("ins-invalid", "value", "The matricule's key is wrong: check the INS.")
+
+
+class FhirRoute(APIRoute):
+    """A route whose errors are OperationOutcomes."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the handler."""
+        handle = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Exception as error:
+                response = _failed(error)
+                if response is None:
+                    raise
+                return response
+
+        return answered
+
+
+def _failed(error: Exception) -> Response | None:  # noqa: PLR0911 - a table: one error, one answer
+    match error:
+        case FhirRejected():
+            return _outcome(_STATUS[error.kind], *error.issues)
+        case TokenRefused():
+            sentence = "Ask identity's token endpoint for a token of this record, and send it as a Bearer token."
+            challenge = {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{error.slug}"'}
+            return _outcome(401, Issue(error.slug, "login", sentence), headers=challenge)
+        case FlowsShed():
+            return _outcome(503, _BUSY, headers={"Retry-After": "2"})
+        case ConsentUnreachable():
+            return _outcome(503, _UNREACHABLE, headers={"Retry-After": "2"})
+        case NotReady():
+            return _outcome(503, _OPENING, headers={"Retry-After": "2"})
+        case Abandoned():
+            return _outcome(503, _GIVEN_UP, headers={"Retry-After": "2"})
+        case Conflict():
+            return _outcome(409, _DIFFERS)
+        case Refused(rule=str(rule)):
+            return _outcome(403, Issue(rule, "forbidden", f"{error.sentence} ({error.law})"))
+        case Refused():
+            return _outcome(403, _REFUSED)
+    return None
+
+
+def _outcome(status: int, *issues: Issue, headers: dict[str, str] | None = None) -> Response:
+    return Response(operation_outcome(issues), status, {"Cache-Control": "no-store", **(headers or {})}, FHIR_JSON)
+
+
+def router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
+    """Return the FHIR routes."""
+    routes = APIRouter(prefix="/fhir", route_class=FhirRoute, tags=["fhir"])
+    base = room.settings.public_base
+
+    def caller(request: Request) -> tuple[AccessToken, str]:
+        token = bearer(request)
+        return room.verifier.verify(token), token
+
+    @routes.get("/metadata")
+    async def metadata() -> Response:
+        statement = capability_statement(base, f"{base}/identity/token", version=_VERSION, date=_RELEASED)
+        return Response(statement, media_type=FHIR_JSON)
+
+    @routes.post("/DocumentReference")
+    async def deposit(request: Request) -> Response:
+        read, token = caller(request)
+        body, now = await _body(request), datetime.now(UTC)
+        if len(body) > _LARGE_BODY:
+            parsed = await asyncio.to_thread(parse_deposit, body, now=now)
+        else:
+            parsed = parse_deposit(body, now=now)
+        _require_patient(read, parsed.patient)
+        if "INVISIBLE_PATIENT" in parsed.visibility:
+            raise FhirRejected("invalid", _UNANNOUNCED)
+        stored = await room.deposit(parsed, read.record, token)
+        name = resources.resource_id(stored.record, stored.document)
+        location = f"{base}/fhir/DocumentReference/{name}"
+        headers = {"Location": f"{location}/_history/{stored.version}", "ETag": f'W/"{stored.version}"'}
+        if parsed.warnings:
+            headers["Carnet-Warnings"] = ",".join(sorted({each.slug for each in parsed.warnings}))
+        return _fhir(resources.document_reference(stored, base), 201, headers)
+
+    @routes.get("/DocumentReference")
+    async def search(request: Request) -> Response:
+        return await _search(request, list(request.query_params.multi_items()))
+
+    @routes.post("/DocumentReference/_search")
+    async def search_by_form(request: Request) -> Response:
+        form = parse_qsl((await _body(request)).decode(errors="replace"), keep_blank_values=True)
+        return await _search(request, [*request.query_params.multi_items(), *form])
+
+    async def _search(request: Request, parameters: list[tuple[str, str]]) -> Response:
+        read, token = caller(request)
+        query = parse_query(parameters, strict=prefers_strict(request.headers.get("prefer")))
+        if query.patient is not None:
+            _require_patient(read, query.patient)
+        return _fhir(resources.searchset(query, await room.list_documents(read.record, token), base))
+
+    @routes.get("/DocumentReference/{name}")
+    async def read_reference(name: str, request: Request) -> Response:
+        read, token = caller(request)
+        found = await room.list_documents(read.record, token, [_document_of(name, read)])
+        if not found:
+            raise FhirRejected("not-found", _NOT_FOUND)
+        return _fhir(resources.document_reference(found[0], base), headers={"ETag": f'W/"{found[0].version}"'})
+
+    @routes.get("/Binary/{name}")
+    async def retrieve(name: str, request: Request) -> Response:
+        read, token = caller(request)
+        found = await room.read_document(read.record, token, _document_of(name, read))
+        if found is None:
+            raise FhirRejected("not-found", _NOT_FOUND)
+        stored, content = found
+        media_type = resources.content_type(stored)
+        if FHIR_JSON in request.headers.get("accept", ""):
+            return _fhir(resources.binary(stored, media_type, content))
+        safe = {
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": "sandbox",  # a deposited document must not run in a browser
+            "X-Content-Type-Options": "nosniff",
+            "Content-Disposition": f'attachment; filename="{name}"',
+        }
+        return Response(content, 200, safe, media_type)
+
+    return routes
+
+
+def _fhir(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, FHIR_JSON)
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body; raise FhirRejected as soon as it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BODY:
+            raise FhirRejected("too-large", _TOO_LARGE)
+    return bytes(body)
+
+
+def _require_patient(token: AccessToken, patient: Identifier) -> None:
+    """Compare the request's INS with the token's; documents has no table of INS, and needs none."""
+    if patient_digest(patient.system, patient.value, token.record) == token.patient:
+        return
+    if not ins_holds(patient.value):
+        raise FhirRejected("malformed", _INVALID_INS)
+    raise FhirRejected("forbidden", _OTHER_PATIENT)
+
+
+def _document_of(name: str, token: AccessToken) -> str:
+    """Return the document id to ask consent about; an id of another record is asked for too, and is not there."""
+    parts = resources.split_id(name)
+    if parts is None or not _DOCUMENT.fullmatch(parts[1]):
+        raise FhirRejected("not-found", _NOT_FOUND)
+    record, document = parts
+    # Under another record's name the same document must look absent, and take as long as absent ones take.
+    return document if record == token.record else _elsewhere(document)
+
+
+def _elsewhere(document: str) -> str:
+    return document[:25] + ("a" if document[25] != "a" else "e")

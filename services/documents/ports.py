@@ -1,0 +1,46 @@
+"""What documents needs of the world, as promises."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from contracts.consent import FlowAnswer, FlowQuestion
+from services.documents.domain import Kept
+
+
+class Consent(Protocol):
+    """The way to consent."""
+
+    async def ask(self, record: str, question: FlowQuestion, *, correlation_id: str | None = None) -> FlowAnswer:
+        """Return a verified answer; raise ConsentUnreachable, after 2 s at most."""
+
+
+class Blobs(Protocol):
+    """Ciphertext of contents, by name. MongoDB here; an object store at national scale (ADR 0006)."""
+
+    async def put(self, name: str, ciphertext: bytes) -> None:
+        """Return once the bytes are durable; until they are kept they may be swept after 24 h."""
+
+    async def get(self, name: str) -> bytes | None:
+        """Return the bytes; None when there are none of this name."""
+
+    async def drop(self, name: str) -> None:
+        """Remove bytes that were never kept."""
+
+    async def sweep(self, older_than_seconds: float) -> int:
+        """Remove bytes that no metadata keep; return how many."""
+
+
+class Shelf(Protocol):
+    """Metadata of document versions, and the facts about them, in one transaction."""
+
+    async def keep(self, kept: Kept, correlation_id: str) -> bool:
+        """Store metadata, keep their blob and tell `Deposited`, all or nothing; False when the version stands already.
+
+        Raises Abandoned when the version was given up.
+        """
+
+    async def find(self, record: str, versions: Sequence[tuple[str, int]]) -> dict[str, Kept]:
+        """Return by document id what stands of these (document, version)."""
+
+    async def settle(self, record: str, document: str, version: int, event_id: str) -> None:
+        """Tell `Deposited` again if the version stands; else give it up for good and tell `DepositAbandoned`."""

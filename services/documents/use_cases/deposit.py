@@ -1,0 +1,96 @@
+"""Deposit a document (PDSm TD2, ITI-105): ask, encrypt, make the ciphertext durable, then say that it stands."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from os import urandom
+
+import orjson
+
+from chassis import faults
+from chassis.sealing import b64, decrypt, digest, encrypt, unb64
+from contracts.consent import Action, DepositAttributes, FlowQuestion, Grant
+from services.documents.domain import Abandoned, Kept, sealed_for
+from services.documents.fhir.deposits import ParsedDeposit
+from services.documents.fhir.resources import StoredDocument
+from services.documents.ports import Blobs, Consent, Shelf
+from services.documents.use_cases.refusals import refuse
+
+_LARGE = 512 * 1024
+
+
+class Deposit:
+    """Stores what consent approved, once: the same bytes again are answered with the first result."""
+
+    def __init__(self, consent: Consent, blobs: Blobs, shelf: Shelf) -> None:
+        self._consent, self._blobs, self._shelf = consent, blobs, shelf
+
+    async def __call__(self, parsed: ParsedDeposit, record: str, token: str) -> StoredDocument:
+        """Return the stored document; raise Refused, Conflict, NotReady, Abandoned or ConsentUnreachable."""
+        answer = await self._consent.ask(record, await _question(parsed, token))
+        refuse(answer)
+        grant = answer.grants[0]
+        faults.point("documents.deposit.approved")
+        if not answer.already_stored and grant.content_key is not None:
+            await self._store(parsed, record, grant, unb64(grant.content_key))
+        stands = (await self._shelf.find(record, [(grant.document, grant.version)])).get(grant.document)
+        if stands is None:
+            raise Abandoned
+        return opened(stands, grant)
+
+    async def _store(self, parsed: ParsedDeposit, record: str, grant: Grant, content_key: bytes) -> None:
+        if await self._shelf.find(record, [(grant.document, grant.version)]):
+            return  # the first try stored it, and consent has not heard of it yet
+        where = (record, grant.document, grant.version)
+        ciphertext = await _maybe_apart(
+            len(parsed.content), lambda: encrypt(content_key, parsed.content, sealed_for("content", *where))
+        )
+        # A name of its own for each try: of two retries at once, one must not touch the other's bytes.
+        blob = f"{record}:{grant.document}:{b64(urandom(9))}"
+        await self._blobs.put(blob, ciphertext)
+        faults.point("documents.deposit.blob-stored")
+        metadata = orjson.dumps(parsed.metadata)
+        kept = Kept(
+            record=record,
+            document=grant.document,
+            version=grant.version,
+            deposited_at=datetime.now(UTC),
+            size=len(ciphertext),
+            digest=digest(ciphertext),
+            metadata=encrypt(unb64(grant.metadata_key), metadata, sealed_for("metadata", *where)),
+            blob=blob,
+        )
+        if not await self._shelf.keep(kept, grant.document):
+            await self._blobs.drop(blob)
+        faults.point("documents.deposit.kept")
+
+
+def opened(kept: Kept, grant: Grant) -> StoredDocument:
+    """Return a document, its metadata in clear; raise Unsealable when key and ciphertext do not belong together."""
+    context = sealed_for("metadata", kept.record, kept.document, kept.version)
+    return StoredDocument(
+        record=kept.record,
+        document=kept.document,
+        version=kept.version,
+        updated=kept.deposited_at,
+        metadata=decrypt(unb64(grant.metadata_key), kept.metadata, context),
+    )
+
+
+async def _question(parsed: ParsedDeposit, token: str) -> FlowQuestion:
+    content = await _maybe_apart(len(parsed.content), lambda: sha256(parsed.content).digest())
+    attributes = DepositAttributes(
+        master_identifier=parsed.master_identifier,
+        content_digest=b64(content),
+        type_code=parsed.type_code,
+        type_system=parsed.type_system,
+        class_code=parsed.class_code or None,
+        visibility=parsed.visibility,  # type: ignore[arg-type]  # the contract checks the labels
+    )
+    return FlowQuestion(action=Action.DEPOSIT, token=token, deposit=attributes)
+
+
+async def _maybe_apart(size: int, work: Callable[[], bytes]) -> bytes:
+    """Run work on large bytes in a thread: others' requests must not wait for it."""
+    return await asyncio.to_thread(work) if size > _LARGE else work()

@@ -1,0 +1,31 @@
+"""List documents (PDSm TD3.1, ITI-67): consent says which; nothing else is read, decrypted or counted."""
+
+from collections.abc import Sequence
+
+from contracts.consent import Action, FlowQuestion
+from services.documents.fhir.resources import StoredDocument
+from services.documents.ports import Consent, Shelf
+from services.documents.use_cases.deposit import opened
+from services.documents.use_cases.refusals import Refused, refuse
+
+
+class ListDocuments:
+    """Returns what may be seen; to a professional, hidden, blocked and absent look the same: nothing."""
+
+    def __init__(self, consent: Consent, shelf: Shelf) -> None:
+        self._consent, self._shelf = consent, shelf
+
+    async def __call__(self, record: str, token: str, documents: Sequence[str] = ()) -> list[StoredDocument]:
+        """Return the documents (of those named, or all); raise Refused for a red line only, NotReady."""
+        question = FlowQuestion(action=Action.LIST, token=token, documents=tuple(documents))
+        answer = await self._consent.ask(record, question)
+        try:
+            refuse(answer)
+        except Refused as refused:
+            if refused.red_line:
+                raise
+            return []
+        grants = {grant.document: grant for grant in answer.grants}
+        # A version that is approved and not stored yet is left out.
+        kept = await self._shelf.find(record, [(each.document, each.version) for each in grants.values()])
+        return [opened(each, grants[name]) for name, each in kept.items()]
