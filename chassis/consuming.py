@@ -5,6 +5,7 @@ by hand. Handlers must be idempotent (see `inbox`): an event may come again.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from faststream.kafka.message import FAKE_CONSUMER
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge
 
-from chassis import kafka, logs, mongo, telemetry
+from chassis import faults, kafka, logs, mongo, telemetry
 from chassis.dead_letters import DeadLetters, Letter, key_of
 from chassis.settings import KafkaSettings
 from contracts.fact import Fact
@@ -36,7 +37,12 @@ class DependencyUnreachable(Exception):
     """Raised by a handler: what it needs is away; the event waits, however long."""
 
 
-_AWAY = (DependencyUnreachable, *mongo.Unreachable, *kafka.Unreachable)
+class _Left(BaseException):
+    """The process ends while an event waits: it is not committed, so it comes again."""
+
+
+_Errors = type[Exception] | tuple[type[Exception], ...]
+_AWAY: _Errors = (DependencyUnreachable, *mongo.Unreachable, *kafka.Unreachable)
 
 
 class Consuming:
@@ -48,6 +54,7 @@ class Consuming:
         self._handlers: dict[str, Handler] = {}
         self._topics: list[str] = []
         self._subscriber: Any = None
+        self._leaving = asyncio.Event()
 
     @property
     def subscriptions(self) -> dict[str, list[str]]:
@@ -65,6 +72,7 @@ class Consuming:
         broker = KafkaBroker(
             self._settings.bootstrap,
             apply_types=False,
+            allow_auto_create_topics=False,  # it would make them with one partition; the catalogue knows better
             graceful_timeout=10,
             logger=None,
             **_security(self._settings),
@@ -78,10 +86,12 @@ class Consuming:
             decoder=_undecoded,
         )
         self._subscriber(self._take)
-        await broker.start()
+        self._leaving = asyncio.Event()
         try:
+            await broker.start()
             yield
         finally:
+            self._leaving.set()
             await broker.stop()
 
     async def replay(self, only: str | None = None) -> AsyncIterator[tuple[Letter, str]]:
@@ -108,7 +118,8 @@ class Consuming:
     async def _again(self, reader: Any, letter: Letter) -> str:
         place = TopicPartition(letter.topic, letter.partition)
         reader.assign([place])
-        if (await reader.beginning_offsets([place]))[place] > letter.offset:
+        first, end = await reader.beginning_offsets([place]), await reader.end_offsets([place])
+        if not first[place] <= letter.offset < end[place]:
             return "gone"
         reader.seek(place, letter.offset)
         record = await reader.getone()
@@ -121,32 +132,41 @@ class Consuming:
         return "healed"
 
     async def _take(self, record: ConsumerRecord) -> None:
-        """Bring one event to its end, whatever that is, then move on."""
-        key, error = key_of(record), None
-        if await self._patiently(lambda: self._letters.blocked(key)):
-            await self._patiently(lambda: self._letters.add(record, None))
-            await self._unless_alone(key, record)
-        else:
-            error = await self._tried(record)
-            if error is not None:
-                await self._patiently(lambda: self._letters.add(record, error))
-                _log.error(
-                    "set aside",
-                    consumer=self.consumer,
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    error=type(error).__name__,
-                    where=logs.where(error.__traceback__),
-                )
+        """Bring one event to its end, whatever that is, then move on; what is left at the end comes again."""
+        if self._leaving.is_set():
+            return
+        try:
+            await self._ended(record)
+        except _Left:
+            return
+        faults.point("consuming.ended")
         await self._commit(record)
+
+    async def _ended(self, record: ConsumerRecord) -> None:
+        # FastStream passes over an exception and the next commit would cover this event: a letter waits for its
+        # database whatever the error is.
+        key = key_of(record)
+        if await self._patiently(lambda: self._letters.blocked(key), Exception):
+            await self._patiently(lambda: self._letters.add(record, None), Exception)
+            await self._unless_alone(key, record)
+        elif (error := await self._tried(record)) is not None:
+            await self._patiently(lambda: self._letters.add(record, error), Exception)
+            _log.error(
+                "set aside",
+                consumer=self.consumer,
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=type(error).__name__,
+                where=logs.where(error.__traceback__),
+            )
 
     async def _unless_alone(self, key: str, record: ConsumerRecord) -> None:
         """Handle what was just parked if a replay emptied the queue before it meanwhile: nobody else would."""
-        first = await self._patiently(lambda: self._letters.first(key))
+        first = await self._patiently(lambda: self._letters.first(key), Exception)
         if first and (first.topic, first.partition, first.offset) == (record.topic, record.partition, record.offset):
             if (error := await self._tried(record)) is None:
-                await self._patiently(lambda: self._letters.remove(first))
+                await self._patiently(lambda: self._letters.remove(first), Exception)
             else:
                 _log.error("set aside", consumer=self.consumer, topic=record.topic, error=type(error).__name__)
 
@@ -165,16 +185,18 @@ class Consuming:
                 return None
         return None
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
-        """Await what may be away: it is not the event's fault, so wait as long as it takes."""
+    async def _patiently(self, attempt: Callable[[], Awaitable[Any]], away: _Errors = _AWAY) -> Any:
+        """Await what may be away: it is not the event's fault, so wait as long as it takes, or until we leave."""
         pause = 0.2
         while True:
             try:
                 result = await attempt()
-            except _AWAY as error:
+            except away as error:
                 PAUSED.labels(self.consumer).set(1)
                 _log.warning("waiting", consumer=self.consumer, error=type(error).__name__)
-                await asyncio.sleep(pause)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._leaving.wait(), pause)
+                    raise _Left from None
                 pause = min(pause * 2, _PAUSE_SECONDS)
             else:
                 PAUSED.labels(self.consumer).set(0)

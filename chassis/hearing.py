@@ -1,4 +1,4 @@
-"""Hearing questions: drop what is late or not proved, have batches judged, answer the instance that asked."""
+"""Hearing questions: drop what is late or not proved, have the rest judged, answer the instance that asked."""
 
 import asyncio
 import time
@@ -29,6 +29,7 @@ from chassis.trust import Certificate, InstanceIdentity, Trust, Untrusted, sign
 from contracts.consent import MAX_DEADLINE_MS, FlowAnswer, FlowDecided, FlowQuestion, FlowRequested
 from contracts.registry import Envelope, Undecodable, decode, encode
 
+_AT_ONCE = 256
 _log = logs.get("hearing")
 
 
@@ -64,11 +65,11 @@ class Judged:
     receipt: dict[str, Any]
 
 
-Judge = Callable[[list[Heard]], Awaitable[list[Judged | None]]]
+Judge = Callable[[Heard], Awaitable[Judged | None]]
 
 
 class Hearer:
-    """A decider's ear and mouth: it hears questions in batches and answers each to the instance that asked."""
+    """A decider's ear and mouth: it hears questions and answers each to the instance that asked."""
 
     GROUP = "carnet.consent.decide"
 
@@ -108,46 +109,35 @@ class Hearer:
                 await asyncio.gather(hearing, return_exceptions=True)
 
     async def _hear(self, reader: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
-        # Two batches at once: one is judged while the other's entries become durable. The journal orders them.
-        room = asyncio.Semaphore(2)
         running: set[asyncio.Task[None]] = set()
         try:
             while True:
-                await room.acquire()
                 try:
                     batches = await reader.getmany(timeout_ms=500)
                     self._assigned = bool(reader.assignment())
                 except KafkaError as error:
-                    room.release()
                     _log.warning("interrupted", error=type(error).__name__)
                     await asyncio.sleep(0.2)
                     continue
-                records = [each for batch in batches.values() for each in batch]
-                if not records:
-                    room.release()
-                    continue
-                task = asyncio.create_task(self._batch(records, producer))
-                running.add(task)
-                task.add_done_callback(running.discard)
-                task.add_done_callback(lambda _: room.release())
+                for record in (each for batch in batches.values() for each in batch):
+                    if (heard := self._proved(record)) is not None:
+                        task = asyncio.create_task(self._judged(heard, producer))
+                        running.add(task)
+                        task.add_done_callback(running.discard)
+                if len(running) > _AT_ONCE:
+                    # What waits in the topic meanwhile may be late when it is read: it is dropped then, unjudged.
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _batch(self, records: list[ConsumerRecord], producer: AIOKafkaProducer) -> None:
-        heard = [each for record in records if (each := self._proved(record)) is not None]
-        if not heard:
-            return
+    async def _judged(self, heard: Heard, producer: AIOKafkaProducer) -> None:
         try:
             judged = await self._judge(heard)
-        except Exception as error:  # noqa: BLE001 - nobody is answered: every asker fails closed
-            _log.error(
-                "not judged", error=type(error).__name__, where=logs.where(error.__traceback__), count=len(heard)
-            )
-            DROPPED.labels("failed").inc(len(heard))
-            return
-        for question, verdict in zip(heard, judged, strict=True):
-            if verdict is not None:
-                await self._answer(question, verdict, producer)
+            if judged is not None:
+                await self._answer(heard, judged, producer)
+        except Exception as error:  # noqa: BLE001 - nobody is answered: the asker fails closed
+            _log.error("not judged", error=type(error).__name__, where=logs.where(error.__traceback__))
+            DROPPED.labels("failed").inc()
 
     def _proved(self, record: ConsumerRecord) -> Heard | None:
         """Return a question that is in time, certified, signed and sealed to us; drop any other, and count why."""

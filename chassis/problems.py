@@ -8,6 +8,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 _TYPE = "https://carnet.example/problems/"
+# What the framework itself refuses.
+_HTTP = {
+    400: ("malformed-request", "The body cannot be read as what its content type says."),
+    404: ("not-found", "There is nothing here that answers this request."),
+    405: ("method-not-allowed", "This address answers other methods: see the Allow header."),
+}
 
 
 class Problem(Exception):
@@ -46,9 +52,10 @@ def install(app: FastAPI) -> None:
         )
 
     async def on_http(_: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        code = {404: "not-found", 405: "method-not-allowed"}.get(status, "http-error")
-        return problem_response(Problem(status, code, "There is nothing here that answers this request."))
+        if not isinstance(error, HTTPException):
+            return _unexpected()
+        code, detail = _HTTP.get(error.status_code, ("http-error", "The request cannot be answered as it is."))
+        return problem_response(Problem(error.status_code, code, detail, dict(error.headers or {})))
 
     async def on_crash(_: Request, __: Exception) -> Response:
         return _unexpected()

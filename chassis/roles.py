@@ -67,6 +67,7 @@ class Service(Generic[SettingsT, RoomT]):
                     log_config=None,
                     access_log=False,  # its lines quote URLs
                     server_header=False,
+                    proxy_headers=False,
                     timeout_graceful_shutdown=8,
                     timeout_keep_alive=75,
                 )

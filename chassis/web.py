@@ -55,7 +55,14 @@ class Observed:
 
 def create_app(service: str, routers: list[APIRouter], checks: dict[str, Check]) -> FastAPI:
     """Return the application of a process; `checks` decide whether it is ready."""
-    app = FastAPI(title=f"Carnet {service}", docs_url=None, redoc_url=None, openapi_url=f"/{service}/openapi.json")
+    app = FastAPI(
+        title=f"Carnet {service}",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"/{service}/openapi.json",
+        # FastAPI measures by itself otherwise: spans of whole URLs, and the same work twice.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     problems.install(app)
     app.add_middleware(Observed)
 

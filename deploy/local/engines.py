@@ -1,19 +1,12 @@
-"""The real engines, as programs: mongod (one-node replica set) and Kafka (KRaft), and how to tell that they serve."""
+"""The real engines, as programs: mongod (one-node replica set) and Kafka (KRaft), and what they need on disk."""
 
-import asyncio
 import hashlib
 import importlib.util
-import logging
 import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
-
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
-from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure, PyMongoError
 
 from deploy.local.processes import Program
 
@@ -21,9 +14,6 @@ _POM = Path(__file__).with_name("pom.xml")
 _JVM = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 _SLF4J = "-Dorg.slf4j.simpleLogger."
 _JVM_LOGS = (f"{_SLF4J}defaultLogLevel=warn", f"{_SLF4J}showDateTime=true", f"{_SLF4J}dateTimeFormat=HH:mm:ss.SSS")
-_NOT_YET_INITIALIZED = 94
-# aiokafka reports each refused connection while a broker boots: that is what we ask about.
-logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 class EngineMissing(RuntimeError):
@@ -58,32 +48,6 @@ def mongod(name: str, data: Path, port: int, *, compressed: bool) -> Program:
             "--wiredTigerIndexPrefixCompression", "false", "--networkMessageCompressors", "disabled",
         ]  # fmt: skip
     return Program(name, "mongod", tuple(command), port)
-
-
-async def mongod_ready(port: int) -> bool:
-    """Say whether this mongod is a writable primary; make it one if it never was, or if its port has changed."""
-    me = f"127.0.0.1:{port}"
-    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
-        f"mongodb://{me}/?directConnection=true", serverSelectionTimeoutMS=500, connectTimeoutMS=500
-    )
-    members = [{"_id": 0, "host": me}]
-    try:
-        if (await client.admin.command("hello")).get("isWritablePrimary"):
-            return True
-        try:
-            config = (await client.admin.command("replSetGetConfig"))["config"]
-        except OperationFailure as error:
-            if error.code == _NOT_YET_INITIALIZED:
-                await client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
-            return False
-        if [each["host"] for each in config["members"]] != [me]:
-            moved = {**config, "version": config["version"] + 1, "members": members}
-            await client.admin.command("replSetReconfig", moved, force=True)
-    except PyMongoError:
-        return False
-    finally:
-        await client.close()
-    return False
 
 
 def fetch_kafka(libraries: Path) -> None:
@@ -123,19 +87,6 @@ def kafka(name: str, data: Path, libraries: Path, port: int, controller_port: in
     revision = hashlib.sha256(text.encode()).hexdigest()
     command = (*java, "kafka.Kafka", str(properties))
     return Program(name, "kafka", command, port, revision=revision, other_ports=(controller_port,))
-
-
-async def kafka_ready(bootstrap: str) -> bool:
-    """Say whether a broker answers there and knows itself as one of the cluster."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
-    try:
-        async with asyncio.timeout(4):
-            await client.bootstrap()
-            return bool(client.cluster.brokers())
-    except (KafkaError, OSError, TimeoutError):
-        return False
-    finally:
-        await client.close()
 
 
 # One broker: replication 1. Short sessions: after a kill -9 a broker is taken back only when its former session is

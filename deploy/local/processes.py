@@ -1,7 +1,8 @@
 """Detached processes: started once, found again by a later command, and never mistaken for a stranger.
 
 A pid says little: it is given to another program as soon as its owner is dead. What we start is therefore remembered
-as pid, start time (clock ticks since boot, /proc/<pid>/stat field 22) and boot id, and signalled only if all three hold.
+as pid, start time (clock ticks since boot, /proc/<pid>/stat field 22) and boot id, and signalled only if all three
+hold.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ class DidNotStart(RuntimeError):
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. `environment` is added to ours (less CARNET_*); `revision` changes when a file that it reads does."""
+    """What to run. `environment` joins ours (less CARNET_*); `revision` changes when a file that it reads does."""
 
     name: str
     kind: Kind
@@ -127,7 +128,7 @@ class Processes:
         new.replace(self._run / f"{program.name}.json")
         return running
 
-    def signal(self, name: str, number: signal.Signals) -> bool:
+    def send(self, name: str, number: signal.Signals) -> bool:
         """Send a signal; return False when the process is not (any more) there."""
         known = self.running(name)
         if known is None:
@@ -141,13 +142,13 @@ class Processes:
         """Stop a process and wait for its end: SIGKILL after 15 s. Return the seconds it took; 0 if it did not run."""
         known = self.running(name)
         began = time.monotonic()
-        if known is None or not self.signal(name, number):
+        if known is None or not self.send(name, number):
             return 0.0
         # A process that a test has paused would hold its SIGTERM until it is continued.
-        self.signal(name, signal.SIGCONT)
+        self.send(name, signal.SIGCONT)
         while known.alive:
             if time.monotonic() - began > GRACE_SECONDS:
-                self.signal(name, signal.SIGKILL)
+                self.send(name, signal.SIGKILL)
             await asyncio.sleep(0.02)
         return time.monotonic() - began
 

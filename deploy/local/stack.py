@@ -1,7 +1,6 @@
-"""A whole Carnet: engines, services, front door. `make up` runs one in .carnet, tests run others in temporary folders."""
+"""A whole Carnet: engines, services, front door. `make up` runs one in .carnet, tests others in temporary folders."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -9,11 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import aiohttp
-
 from deploy.local import engines, front_door
 from deploy.local.machine import Ports, check_ports
-from deploy.local.processes import DidNotStart, Kind, Processes, Program
+from deploy.local.processes import DidNotStart, Processes, Program
+from deploy.local.readiness import kafka_ready, ready
 from deploy.local.trust_material import ServiceProcess, TrustMaterial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,23 +30,6 @@ _READY_SECONDS = 60.0
 
 Event = Literal["starting", "waiting", "ready", "stopping", "stopped"]
 Watch = Callable[[str, Event], None]
-
-
-async def ready(kind: Kind, port: int) -> bool:
-    """Say whether what listens on this port does its work."""
-    if kind == "mongod":
-        return await engines.mongod_ready(port)
-    if kind == "kafka":
-        return await engines.kafka_ready(f"127.0.0.1:{port}")
-    path = "/health/ready" if kind == "service" else "/"
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
-            session.get(f"http://127.0.0.1:{port}{path}") as answer,
-        ):
-            # The door answers 404 for "/": it stands.
-            return answer.status == 200 or kind == "front-door"  # noqa: PLR2004
-    return False
 
 
 class Stack:
@@ -140,7 +121,7 @@ class Stack:
         check_ports(self._ports_to_take(self.engines))
         if self._own_kafka:
             await asyncio.to_thread(engines.fetch_kafka, self._libraries)
-        elif not await engines.kafka_ready(self.kafka):
+        elif not await kafka_ready(self.kafka):
             raise DidNotStart(f"no Kafka broker answers on {self.kafka} (CARNET_KAFKA)")
         await self._start(self.engines)
 
@@ -174,7 +155,7 @@ class Stack:
 
     def signal_process(self, name: str, number: signal.Signals) -> None:
         """Send a signal and wait for nothing: SIGSTOP, SIGCONT."""
-        if not self._running.signal(name, number):
+        if not self._running.send(name, number):
             raise ProcessLookupError(name)
 
     async def ready(self, name: str) -> bool:
@@ -185,17 +166,23 @@ class Stack:
     async def _start(
         self, names: Sequence[str], environment: Mapping[str, str] | None = None, *, wait: bool = True
     ) -> None:  # fmt: skip
-        async def one(name: str) -> None:
-            program = await asyncio.to_thread(self._program, name, environment or {})
-            known = self._running.running(name)
+        async def one(program: Program) -> None:
+            known = self._running.running(program.name)
             if known is not None and known.digest != program.digest:
-                await self.stop_process(name)
-            self._watch(name, "starting")
+                await self.stop_process(program.name)
+            self._watch(program.name, "starting")
             self._running.start(program)
             if wait:
-                await self._until(name, lambda: ready(program.kind, program.port))
+                await self._until(program.name, lambda: ready(program.kind, program.port))
 
-        await asyncio.gather(*(one(name) for name in names))
+        # One after the other: they make keys and format folders.
+        programs = [await asyncio.to_thread(self._program, name, environment or {}) for name in names]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for program in programs:
+                    group.create_task(one(program))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _until(self, name: str, condition: Callable[[], Awaitable[bool]]) -> None:
         end = asyncio.get_running_loop().time() + _READY_SECONDS
@@ -227,5 +214,6 @@ class Stack:
         return self.ports.mongo + (SERVICES.index(service) if self._per_service else 0)
 
     def _ports_to_take(self, names: Sequence[str]) -> list[tuple[str, int]]:
-        absent = [(name, self.port_of(name)) for name in names if self.pid_of(name) is None]
+        held = {each.name: each.port for each in self._running.all()}
+        absent = [(name, self.port_of(name)) for name in names if held.get(name) != self.port_of(name)]
         return absent + [("kafka's controller", self.ports.controller) for name, _ in absent if name == "kafka"]

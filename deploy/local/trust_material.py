@@ -1,4 +1,4 @@
-"""The keys of a local stack: one root, an identity file for each process, and the service-wide keys; made when absent."""
+"""The keys of a local stack: one root, an identity file a process, and the keys of a service; made when absent."""
 
 import os
 import secrets

@@ -1,7 +1,5 @@
 """From a proved question to a flow, and from a decision to the answer that its asker may read."""
 
-import asyncio
-
 from opentelemetry.trace import SpanKind
 
 from chassis import telemetry
@@ -25,14 +23,25 @@ class Judge:
     def __init__(self, decide: Decide, verifier: TokenVerifier, rules: Rules) -> None:
         self._decide, self._verifier, self._rules = decide, verifier, rules
 
-    async def __call__(self, heard: list[Heard]) -> list[Judged | None]:
-        """Return the answers in order; None for a question that is dropped."""
-        flows = [self._flow(each) for each in heard]
-        asked = [flow for flow in flows if flow is not None]
-        decided = iter(await self._decide(asked))
-        answers = [self._judged(each, next(decided) if flow else None) for each, flow in zip(heard, flows, strict=True)]
-        await asyncio.sleep(0)  # let the ear take the next batch in before the answers are sealed
-        return answers
+    async def __call__(self, heard: Heard) -> Judged | None:
+        """Return the answer; None for a question that is dropped."""
+        flow = self._flow(heard)
+        if flow is None:
+            return None
+        with telemetry.span(
+            f"decide {flow.action}",
+            SpanKind.CONSUMER,
+            parent=heard.traceparent,
+            attributes={"carnet.flow": heard.flow, "carnet.record": heard.record},
+        ) as span:
+            decided = await self._decide(flow)
+            if decided is None:
+                DROPPED.labels("late-or-changed").inc()
+                return None
+            answer = self._answer(decided)
+            span.set_attribute("carnet.outcome", answer.outcome)
+        entry = decided.entry
+        return Judged(answer, {"entry": digest(canonical(entry.clear)), "at": entry.at} if entry else {})
 
     def _flow(self, heard: Heard) -> Flow | None:
         try:
@@ -71,22 +80,6 @@ class Judge:
         if read.record != heard.record:
             raise TokenRefused("token-other-record")
         return actor_of(read), read.purpose
-
-    def _judged(self, heard: Heard, decided: Decided | None) -> Judged | None:
-        if decided is None:
-            DROPPED.labels("late-or-changed").inc()
-            return None
-        with telemetry.span(
-            f"decide {decided.flow.action}",
-            SpanKind.CONSUMER,
-            parent=heard.traceparent,
-            attributes={"carnet.flow": heard.flow, "carnet.record": heard.record},
-        ) as span:
-            answer = self._answer(decided)
-            span.set_attribute("carnet.outcome", answer.outcome)
-        entry = decided.entry
-        receipt = {"entry": digest(canonical(entry.clear)), "at": entry.at} if entry else {}
-        return Judged(answer, receipt)
 
     def _answer(self, decided: Decided) -> FlowAnswer:
         """Say why only to the patient; others learn a reason only where a public red line is the reason."""

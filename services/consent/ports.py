@@ -84,11 +84,11 @@ class Unconfirmed:
 class DocumentKeys(Protocol):
     """A row per document version: its wrapped key and its state."""
 
-    async def hold(self, documents: Sequence[tuple[str, Document]]) -> None:
+    async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[None]:
         """Create a fresh key for each new (record, document), as `pending`, durably, before its entry stands."""
 
-    async def release(self, wanted: Sequence[tuple[str, Document]]) -> dict[str, Held]:
-        """Return by document id what stands of (record, document); a destroyed key is absent."""
+    async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
+        """Return for each (record, documents) the keys that stand; a destroyed one is left out."""
 
     async def confirm(self, record: str, document: str, version: int, digest: str) -> None:
         """Make a row live: its ciphertext, of this digest, is durable."""

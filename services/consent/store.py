@@ -100,7 +100,7 @@ class MongoDocumentKeys:
         """Create the collection and the index of the sweep."""
         await self._mongo.ensure(self.COLLECTION, ([("state", 1), ("at", 1)], {}))
 
-    async def hold(self, documents: Sequence[tuple[str, Document]]) -> None:
+    async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[None]:
         """Create a fresh key for each new (record, document), as `pending`, durably, before its entry stands."""
         await self._rows.insert_many(
             [
@@ -117,18 +117,18 @@ class MongoDocumentKeys:
             ],
             ordered=False,
         )
+        return [None] * len(documents)
 
-    async def release(self, wanted: Sequence[tuple[str, Document]]) -> dict[str, Held]:
-        """Return by document id what stands of (record, document); a destroyed key is absent."""
-        named = {_name(record, each.id, each.version): (record, each) for record, each in wanted}
-        if not named:
-            return {}
-        held = {}
-        for row in await self._rows.find({"_id": {"$in": list(named)}}).to_list(None):
-            record, document = named[row["_id"]]
-            key = unwrap_document_key(await self._keys.key(record), record, document, bytes(row["wrapped"]))
-            held[document.id] = Held(document, key, row["state"])
-        return held
+    async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
+        """Return for each (record, documents) the keys that stand; a destroyed one is left out."""
+        names = [_name(record, each.id, each.version) for record, documents in wanted for each in documents]
+        found = {row["_id"]: row for row in await self._rows.find({"_id": {"$in": names}}).to_list(None)}
+        released = []
+        for record, documents in wanted:
+            key = await self._keys.key(record)
+            held = ((each, found.get(_name(record, each.id, each.version))) for each in documents)
+            released.append(tuple(_held(key, record, each, row) for each, row in held if row is not None))
+        return released
 
     async def confirm(self, record: str, document: str, version: int, digest: str) -> None:
         """Make a row live: its ciphertext, of this digest, is durable."""
@@ -151,6 +151,10 @@ class MongoDocumentKeys:
         """Note that documents was asked about a row, in the transaction that asks."""
         name = _name(each.record, each.document, each.version)
         await self._rows.update_one({"_id": name}, {"$set": {"asked": datetime.now(UTC)}}, session=session)
+
+
+def _held(record_key: bytes, record: str, document: Document, row: dict[str, Any]) -> Held:
+    return Held(document, unwrap_document_key(record_key, record, document, bytes(row["wrapped"])), row["state"])
 
 
 def _name(record: str, document: str, version: int) -> str:

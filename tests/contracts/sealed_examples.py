@@ -101,7 +101,7 @@ def _answer(
     request: FlowRequested, asker: InstanceIdentity, decider: InstanceIdentity, trust: Trust
 ) -> FlowDecided:  # fmt: skip
     recipient, bound = trust.certificate(asker.role_certificate, asker.certificate), request_digest(request)
-    grant = Grant(document=DOCUMENT, version=1, visibility="N", metadata_key=b64(bytes(32)), content_key=b64(bytes(32)))
+    grant = Grant(document=DOCUMENT, version=1, visibility=(), metadata_key=b64(bytes(32)), content_key=b64(bytes(32)))
     answer = FlowAnswer(outcome="allowed", grants=(grant,)).model_dump_json(exclude_none=True)
     promise = {
         "request": b64(bound),

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +16,14 @@ from chassis import kafka, topics
 from chassis.mongo import Mongo
 from chassis.settings import KafkaSettings, MongoSettings
 from chassis.trust import Authority
-from tests.integration.observing import Tap
+from contracts.registry import catalogue
+from deploy.local import engines as local
+from deploy.local import readiness
+from deploy.local.machine import Ports
+from deploy.local.processes import Processes
+from tests.integration.observing import Tap, eventually
 
-sys.path.insert(0, "/tmp/eng")
-import engines_tmp  # noqa
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,23 @@ class Engines:
 @pytest.fixture(scope="session")
 async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engines]:
     """Start both engines and create the catalogue's topics."""
-    mongo_port, kafka_port, mongod, broker = engines_tmp.start(tmp_path_factory.mktemp("engines"))
-    settings = KafkaSettings(bootstrap=f"127.0.0.1:{kafka_port}")
-    await topics.create(settings)
-    yield Engines(f"mongodb://127.0.0.1:{mongo_port}/?replicaSet=rs0&directConnection=true", settings, broker.pid)
-    broker.terminate()
-    mongod.terminate()
-    broker.wait()
-    mongod.wait()
+    folder, ports = tmp_path_factory.mktemp("engines"), Ports.free()
+    # The jars that `make up` fetched serve here too.
+    libraries = _ROOT / ".carnet" / "kafka-libs"
+    local.fetch_kafka(libraries)
+    processes = Processes(folder, _ROOT)
+    try:
+        processes.start(local.mongod("mongod", folder / "mongod", ports.mongo, compressed=False))
+        broker = processes.start(local.kafka("kafka", folder / "kafka", libraries, ports.kafka, ports.controller))
+        settings = KafkaSettings(bootstrap=f"127.0.0.1:{ports.kafka}")
+        await eventually(lambda: readiness.mongod_ready(ports.mongo), 60)
+        await eventually(lambda: readiness.kafka_ready(settings.bootstrap), 60)
+        await topics.create(settings)
+        uri = f"mongodb://127.0.0.1:{ports.mongo}/?replicaSet=rs0&directConnection=true"
+        yield Engines(uri, settings, broker.pid)
+    finally:
+        await processes.stop("kafka")
+        await processes.stop("mongod")
 
 
 @pytest.fixture(params=["motor", "pymongo"])
@@ -104,7 +116,8 @@ async def tap(engines: Engines) -> AsyncIterator[Callable[[str], Awaitable[Tap]]
         reader = kafka.consumer(engines.kafka)
         await reader.start()
         readers.append(reader)
-        places = [TopicPartition(topic, each) for each in sorted(reader.partitions_for_topic(topic) or {0})]
+        partitions = catalogue()[topic].partitions if topic in catalogue() else 1
+        places = [TopicPartition(topic, each) for each in range(partitions)]
         reader.assign(places)
         await reader.seek_to_end(*places)
         for place in places:

@@ -23,8 +23,8 @@ class AbandonDeposit:
                 return
             if document not in state.documents:
                 break
-            held = await self._keys.release([(record, state.documents[document])])
-            if document in held and held[document].state == "live":
+            (held,) = await self._keys.release([(record, [state.documents[document]])])
+            if any(each.state == "live" for each in held):
                 return
             entry = Entry(
                 record=record,

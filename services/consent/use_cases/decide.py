@@ -2,21 +2,22 @@
 
 import asyncio
 from base64 import b32encode
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import urandom
+from weakref import WeakValueDictionary
 
 from chassis import faults
+from chassis.batching import Batching
 from services.consent.domain.entry import MAIN, Entry, Outcome, leaf_class
 from services.consent.domain.flow import Action, Flow
-from services.consent.domain.judging import Verdict, judge
+from services.consent.domain.judging import judge
 from services.consent.domain.record import Document, Record
 from services.consent.domain.rules import Rules
 from services.consent.ledger import Ledger
 from services.consent.ports import Clock, DocumentKeys, Held, Journal
 
-_MOST_ROUNDS = 60
-_ROUND_SECONDS = 0.002
+_MOST_TURNS = 60
+_TURN_SECONDS = 0.002
 _KEYLESS = {Action.NOTIFY, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
 
 
@@ -30,6 +31,7 @@ class Decided:
 
     flow: Flow
     entry: Entry | None
+    documents: tuple[Document, ...] = ()
     released: tuple[Held, ...] = ()
 
     @property
@@ -38,90 +40,68 @@ class Decided:
         return self.entry.outcome if self.entry else None
 
 
-@dataclass(slots=True)
-class _Try:
-    flow: Flow
-    entry: Entry
-    verdict: Verdict
-
-
-@dataclass(slots=True)
-class _Case:
-    """One flow on its way: its deposit's new document keeps its id, and its key row, through every round."""
-
-    flow: Flow
-    document: str = ""
-    held: bool = False
-    decided: Decided | None = None
-
-
 class Decide:
-    """Judges batches of flows, each record's one after the other, whatever other deciders do meanwhile."""
+    """Judges flows: those of one record one after the other, those of all records together in few writes."""
 
     def __init__(self, ledger: Ledger, journal: Journal, keys: DocumentKeys, rules: Rules, clock: Clock) -> None:
-        self._ledger, self._journal, self._keys = ledger, journal, keys
-        self._rules, self._clock = rules, clock
+        self._ledger, self._journal, self._rules, self._clock = ledger, journal, rules, clock
+        self._append = Batching(journal.append)
+        self._hold = Batching(keys.hold)
+        self._release = Batching(keys.release)
+        self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def __call__(self, flows: Sequence[Flow]) -> list[Decided | None]:
-        """Return a decision for each flow; None where it came too late, or asks again for what changed since.
+    async def __call__(self, flow: Flow) -> Decided | None:
+        """Return a decision; None where the flow came too late, or asks again for what changed since.
 
-        Raises OutcomeUnknown when the database did not say whether the entries stand: nobody may be answered then.
+        Raises OutcomeUnknown when the database did not say whether the entry stands: nobody may be answered then.
         """
-        cases = [_Case(flow) for flow in flows]
-        waiting = cases
-        for turn in range(_MOST_ROUNDS):
-            waiting = await self._round(waiting)
-            if not waiting:
-                break
-            if turn:  # another decider is at the same record
-                await asyncio.sleep(_ROUND_SECONDS * turn)
-        else:
-            raise Contended
-        return await self._released([case.decided for case in cases])
+        # Within a process a record's flows queue here; between processes the journal's insert orders them.
+        lane = self._lanes.setdefault(flow.record, asyncio.Lock())
+        async with lane:
+            decided = await self._decided(flow)
+        if decided is None or flow.action in _KEYLESS or not decided.documents:
+            return decided
+        return replace(decided, released=await self._release((flow.record, decided.documents)))
 
     async def one(self, flow: Flow) -> Decided:
         """Decide a flow of consent's own interface; raise Contended if it could not be."""
-        decided = (await self([flow]))[0]
+        decided = await self(flow)
         if decided is None:
             raise Contended
         return decided
 
-    async def _round(self, waiting: list[_Case]) -> list[_Case]:
-        """Try one flow of each record; return those that must be judged (again)."""
-        chosen: dict[str, _Case] = {}
-        later = [case for case in waiting if chosen.setdefault(case.flow.record, case) is not case]
-        tries = [(case, tried) for case in chosen.values() if (tried := await self._judged(case)) is not None]
-        await self._hold([(case, tried) for case, tried in tries if tried.verdict.outcome.document == case.document])
-        faults.point("consent.decide.held")
-        tries = [(case, tried) for case, tried in tries if not self._late(tried.flow)]
-        if not tries:
-            return later
-        stands = await self._journal.append([tried.entry for _, tried in tries])
-        faults.point("consent.decide.appended")
-        for (case, tried), stood in zip(tries, stands, strict=True):
-            if stood:
-                self._ledger.appended(tried.entry)
-                case.decided = _decided(tried)
-            elif (existing := await self._journal.by_cause(case.flow.record, case.flow.id)) is not None:
-                case.decided = await self._again(case.flow, existing)
-            else:
-                await self._ledger.folded(case.flow.record)
-                later.append(case)
-        return later
-
-    async def _judged(self, case: _Case) -> _Try | None:
-        record = await self._ledger.current(case.flow.record)
-        if record is None:
-            case.decided = Decided(case.flow, None)
-            return None
-        now = self._clock()
-        if self._late(case.flow):
-            return None
-        if case.flow.action is Action.DEPOSIT and not case.document:
-            case.document = b32encode(urandom(16)).decode().rstrip("=").lower()
-        # From the state to the entry nothing is awaited: the version belongs to what was judged.
-        verdict = judge(record, case.flow, now, self._rules, case.document)
-        return _Try(case.flow, self._entry(record, case.flow, now, verdict.outcome), verdict)
+    async def _decided(self, flow: Flow) -> Decided | None:
+        document, held = "", False
+        for turn in range(_MOST_TURNS):
+            record = await self._ledger.current(flow.record)
+            if record is None:
+                return Decided(flow, None)
+            if self._late(flow):
+                return None
+            if flow.action is Action.DEPOSIT and not document:
+                document = b32encode(urandom(16)).decode().rstrip("=").lower()
+            # From the state to the entry nothing is awaited: the version belongs to what was judged.
+            now = self._clock()
+            verdict = judge(record, flow, now, self._rules, document)
+            entry = self._entry(record, flow, now, verdict.outcome)
+            new = _new(entry) if document and verdict.outcome.document == document else None
+            if new and not held:
+                # The key is durable before the entry that names it; a row without an entry is swept.
+                await self._hold((flow.record, new))
+                held = True
+                faults.point("consent.decide.held")
+            if self._late(flow):
+                return None
+            stands = await self._append(entry)
+            faults.point("consent.decide.appended")
+            if stands:
+                self._ledger.appended(entry)
+                return Decided(flow, entry, (new,) if new else verdict.released)
+            if (existing := await self._journal.by_cause(flow.record, flow.id)) is not None:
+                return await self._again(flow, existing)
+            await self._ledger.folded(flow.record)
+            await asyncio.sleep(_TURN_SECONDS * turn)  # another decider is at the same record
+        raise Contended
 
     def _entry(self, record: Record, flow: Flow, now: int, outcome: Outcome) -> Entry:
         return Entry(
@@ -138,14 +118,6 @@ class Decide:
             outcome=outcome,
         )
 
-    async def _hold(self, tries: list[tuple[_Case, _Try]]) -> None:
-        """Make the keys of new documents durable before their entries; a row without an entry is swept."""
-        new = [(case, _new(tried.entry)) for case, tried in tries if case.document and not case.held]
-        if new:
-            await self._keys.hold([(case.flow.record, document) for case, document in new])
-        for case, _ in new:
-            case.held = True
-
     async def _again(self, flow: Flow, existing: Entry) -> Decided | None:
         """Answer a repeat only if it is the same request, in time, and nothing since could change the verdict."""
         said, outcome = existing.flow, existing.outcome
@@ -159,27 +131,9 @@ class Decide:
         if flow.action is Action.LIST:
             before = {name: each for name, each in record.documents.items() if each.entry < existing.version}
             verdict = judge(replace(record, documents=before), flow, existing.at, self._rules)
-            return _decided(_Try(flow, existing, verdict))
+            return Decided(flow, existing, verdict.released)
         names = (outcome.document,) if outcome.document else outcome.allowed
-        documents = tuple(record.documents[name] for name in names if name in record.documents)
-        return _decided(_Try(flow, existing, Verdict(outcome, documents)))
-
-    async def _released(self, decided: list[Decided | None]) -> list[Decided | None]:
-        """Fetch the keys of everything that the batch allowed, in one read."""
-        wanted = [
-            (each.flow.record, held.document)
-            for each in decided
-            if each is not None
-            for held in each.released
-            if each.flow.action not in _KEYLESS
-        ]
-        rows = await self._keys.release(wanted)
-        return [
-            each
-            and replace(each, released=tuple(rows[held.document.id] for held in each.released
-                                             if held.document.id in rows))
-            for each in decided
-        ]  # fmt: skip
+        return Decided(flow, existing, tuple(record.documents[name] for name in names if name in record.documents))
 
     def _late(self, flow: Flow) -> bool:
         return flow.deadline_ms is not None and self._clock() >= flow.deadline_ms
@@ -190,12 +144,3 @@ def _new(entry: Entry) -> Document:
     record = Record(entry.record, version=entry.version - 1)
     record.apply(entry)
     return next(iter(record.documents.values()))
-
-
-def _decided(tried: _Try) -> Decided:
-    documents = tried.verdict.released
-    outcome = tried.verdict.outcome
-    if tried.flow.action is Action.DEPOSIT and outcome.verdict == "allowed" and not documents:
-        documents = (_new(tried.entry),)
-    # Keys come in one read for the whole batch: until then a document stands for its key.
-    return Decided(tried.flow, tried.entry, tuple(Held(document, b"", "pending") for document in documents))

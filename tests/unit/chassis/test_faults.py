@@ -24,7 +24,8 @@ def dies_after(setting: str, passages: int) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     ("setting", "code", "lived"),
-    [("", 0, "xxx"), ("a.c", 0, "xxx"), ("a.b", -signal.SIGKILL, ""), ("a.b:3", -signal.SIGKILL, "xx"), ("a.b:4", 0, "xxx")],
+    [("", 0, "xxx"), ("a.c", 0, "xxx"), ("a.b", -signal.SIGKILL, ""), ("a.b:3", -signal.SIGKILL, "xx"),
+     ("a.b:4", 0, "xxx")],
 )  # fmt: skip
 async def test_a_point_kills_at_its_passage(setting: str, code: int, lived: str) -> None:
     """SIGKILL at the nth passage of the named point; no setting, another name or too few passages: nothing."""

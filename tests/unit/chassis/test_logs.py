@@ -30,7 +30,8 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     """Set logging up as a service does, onto a buffer; put back what stood."""
     found, root = Lines(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(found, write_through=True))
+    out = io.TextIOWrapper(found, write_through=True)
+    monkeypatch.setattr(sys, "stdout", out)
     structlog.reset_defaults()
     logs.setup("documents", "documents-1", "INFO")
     yield found
@@ -38,6 +39,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     structlog.contextvars.clear_contextvars()
     root.handlers[:] = handlers
     root.setLevel(level)
+    out.detach()
 
 
 async def test_a_line_says_who_what_and_when(lines: Lines) -> None:
@@ -137,7 +139,7 @@ async def test_where_names_places_and_no_values() -> None:
         _fails(CANARY)
     except ValueError as error:
         said = logs.where(error.__traceback__)
-    assert said.startswith("chassis/test_logs.py:")
+    assert said.startswith("test_logs.py:")
     assert " _fails < " in said
     assert CANARY not in said
     assert logs.where(None) == ""

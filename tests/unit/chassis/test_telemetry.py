@@ -77,7 +77,7 @@ async def test_without_an_endpoint_trace_ids_run_through_unrecorded(monkeypatch:
     """Logs show the trace even where nothing collects spans; nothing is queued for nobody."""
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     set_to: list[TracerProvider] = []
-    monkeypatch.setattr(telemetry.trace, "set_tracer_provider", set_to.append)
+    monkeypatch.setattr("opentelemetry.trace.set_tracer_provider", set_to.append)
     provider = telemetry.setup("documents", "documents-1")
     assert set_to == [provider]
     monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))

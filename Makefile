@@ -1,0 +1,49 @@
+# Everything a developer does, one line each. `make up` and `make test` need Linux, Python 3.11+, Java 17+ and Maven.
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status logs reset token lint types test chaos bench
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+LOCAL := @$(PYTHON) -m deploy.local
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv from requirements.lock, again only when the lock has changed
+	@bash deploy/local/setup.sh >&2
+
+up: setup ## Start Carnet on http://localhost:8080 and tell its story (other ports: CARNET_PORTS_BASE=18000)
+	$(LOCAL) up
+
+down: setup ## Stop everything; data stays in .carnet
+	$(LOCAL) down
+
+status: setup ## Show each process: pid, port, ready or not, memory
+	$(LOCAL) status
+
+logs: setup ## Follow the logs (one process: NAME=documents-1)
+	$(LOCAL) logs $(NAME)
+
+reset: setup ## Stop everything and delete its data (without being asked: YES=1)
+	$(LOCAL) reset $(if $(YES),--yes)
+
+token: setup ## Print an access token, alone: AS=moreau FOR=camille (FOR: oneself when absent)
+	@# make itself has a variable AS, the assembler: ours comes from outside.
+	@$(if $(filter default undefined,$(origin AS)),echo 'Say whose: make token AS=moreau FOR=camille' >&2; exit 2)
+	$(LOCAL) token $(AS) $(if $(FOR),--for $(FOR))
+
+lint: setup ## Check style with ruff
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+
+types: setup ## Check types with mypy
+	@$(PYTHON) -m mypy
+
+test: lint types ## Run every check and every test but the chaos campaign
+	@$(PYTHON) -m pytest --ignore=tests/chaos
+
+chaos: setup ## Run the seeded campaign of crashes (long)
+	@$(PYTHON) -m pytest tests/chaos --timeout=0 -s
+
+bench: setup ## Measure deposits, lists and reads (the stack must be up)
+	$(LOCAL) bench

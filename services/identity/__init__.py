@@ -1,0 +1,1 @@
+"""Identity: who there is, who may ask for what, and the tokens that say so."""

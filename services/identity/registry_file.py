@@ -1,0 +1,158 @@
+"""A file of people to register (JSON): its shape, and every fault in it by path. No fault quotes a value."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from chassis.sealing import unb64
+from services.identity import domain
+from services.identity.domain import Ins, Kind, Sex, Status, Traits, require_finess, require_rpps
+from services.identity.use_cases.register_people import Fault, Registration
+
+Name = Annotated[str, Field(min_length=1, max_length=120)]
+Finess = Annotated[str, AfterValidator(require_finess)]
+_NEEDS_INS = frozenset({"retrieved", "qualified"})
+_T = TypeVar("_T")
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class OrganisationEntry(_Entry):
+    """A structure."""
+
+    finess: Finess
+    name: Name
+
+    def value(self) -> domain.Organisation:
+        """Return the domain's value."""
+        return domain.Organisation(self.finess, self.name)
+
+
+class ProfessionalEntry(_Entry):
+    """A professional; `organisations` are the FINESS numbers of where they work."""
+
+    rpps: Annotated[str, AfterValidator(require_rpps)]
+    title: Annotated[str, Field(max_length=20)] = ""
+    given_name: Name
+    family_name: Name
+    profession: Annotated[str, Field(pattern=r"^[0-9]{2}$", description="TRE_G15-ProfessionSante; 10: doctor.")]
+    organisations: Annotated[list[str], Field(min_length=1)]
+
+    def value(self) -> domain.Professional:
+        """Return the domain's value."""
+        name = " ".join(part for part in (self.title, self.given_name, self.family_name) if part)
+        return domain.Professional(self.rpps, name, self.profession, frozenset(self.organisations))
+
+
+class PublicKey(_Entry):
+    """A JWK (RFC 8037): the public half, and nothing that could be the private one."""
+
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    x: str
+    alg: Literal["Ed25519", "EdDSA"] | None = None
+    use: Literal["sig"] | None = None
+    kid: str | None = None
+
+    @model_validator(mode="after")
+    def _is_a_key(self) -> Self:
+        try:
+            Ed25519PublicKey.from_public_bytes(unb64(self.x))
+        except ValueError:
+            raise ValueError("'x' is not 32 bytes in base64url without padding") from None
+        return self
+
+
+class ApplicationEntry(_Entry):
+    """An application; a kind has purposes of its own, and no application is registered beyond them."""
+
+    # Never like a national identifier: an assertion about a client cannot pass for one about a professional.
+    client_id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,62}$")]
+    name: Name
+    kind: Kind
+    jwk: PublicKey
+    organisations: list[str] = []
+    purposes: list[str] = []
+    signs_patients_in: bool = False
+
+    @model_validator(mode="after")
+    def _keeps_to_its_kind(self) -> Self:
+        if beyond := set(self.purposes) - domain.PURPOSES[self.kind]:
+            raise ValueError(f"the purposes {', '.join(sorted(beyond))} are not those of {self.kind}")
+        if self.signs_patients_in and self.kind != "patient-frontend":
+            raise ValueError("only a patient-frontend signs patients in")
+        return self
+
+    def value(self) -> domain.Application:
+        """Return the domain's value."""
+        return domain.Application(
+            client_id=self.client_id,
+            name=self.name,
+            kind=self.kind,
+            key=self.jwk.x,
+            organisations=frozenset(self.organisations),
+            purposes=frozenset(self.purposes),
+            signs_patients_in=self.signs_patients_in,
+        )
+
+
+class TraitsEntry(_Entry):
+    """The traits of an identity (RNIV)."""
+
+    birth_name: Name
+    first_names: Annotated[list[Name], Field(min_length=1)]
+    first_birth_name: Name | None = None
+    sex: Sex
+    birth_date: date
+    birth_place: Annotated[str, Field(pattern=r"^(?:[0-9]{2}|2[AB])[0-9]{3}$", description="INSEE.")] | None = None
+
+    def value(self) -> Traits:
+        """Return the domain's value; the first birth name is the first of the first names unless it is said."""
+        return Traits(
+            birth_name=self.birth_name,
+            first_names=tuple(self.first_names),
+            first_birth_name=self.first_birth_name or self.first_names[0],
+            sex=self.sex,
+            birth_date=self.birth_date,
+            birth_place=self.birth_place,
+        )
+
+
+class PersonEntry(_Entry):
+    """A person under the registrar's own reference, which never changes."""
+
+    reference: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    status: Status
+    system: str | None = None
+    ins: str | None = None
+    traits: TraitsEntry
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.ins is None) is not (self.system is None):
+            raise ValueError("'ins' and 'system' go together")
+        if self.ins is not None and self.system is not None:
+            Ins(self.system, self.ins)
+        if self.status in _NEEDS_INS and (self.ins is None or self.traits.birth_place is None):
+            raise ValueError(f"a {self.status} identity has an INS and a birth place")
+        return self
+
+    def value(self) -> domain.Person:
+        """Return the domain's value."""
+        ins = Ins(self.system, self.ins) if self.system and self.ins else None
+        return domain.Person(self.reference, self.status, self.traits.value(), ins)
+
+
+_PARTS: dict[str, type[OrganisationEntry | ProfessionalEntry | ApplicationEntry | PersonEntry]] = {
+    "organisations": OrganisationEntry,
+    "professionals": ProfessionalEntry,
+    "applications": ApplicationEntry,
+    "persons": PersonEntry,
+}

@@ -1,0 +1,23 @@
+"""Grant a token to an application with nobody behind it (client credentials, RFC 6749 section 4.4)."""
+
+from chassis.tokens import AccessToken
+from services.identity.domain import Application, BadIdentifier, Ins, Refused, require_alone, require_person
+from services.identity.ports import Clock, People
+from services.identity.tokens import access_token
+
+
+class GrantApplication:
+    """Names one record for an insurer, a public service, ...; whether it may do anything with it, consent decides."""
+
+    def __init__(self, people: People, clock: Clock) -> None:
+        self._people, self._clock = people, clock
+
+    async def __call__(self, application: Application, patient: str, purpose: str) -> AccessToken:
+        """Return the token's claims; `patient` is `<system>|<INS>`. Raise Refused."""
+        require_alone(application, purpose)
+        try:
+            ins = Ins.parse(patient)
+        except BadIdentifier as error:
+            raise Refused("patient-malformed", f"The parameter 'patient': {error}.") from None
+        person, now = require_person(await self._people.person(ins)), self._clock()
+        return access_token(application, purpose, person, int(now), now)

@@ -1,0 +1,41 @@
+"""Grant a token to a professional's software (JWT-bearer grant, RFC 7523 section 2.1)."""
+
+from chassis.tokens import AccessToken
+from services.identity import assertions
+from services.identity.domain import Application, BadIdentifier, Ins, Refused, require_links, require_person
+from services.identity.ports import Clock, People, UsedAssertions
+from services.identity.tokens import access_token
+
+
+class GrantProfessional:
+    """Checks what links application, organisation, professional, purpose and patient, then names one record."""
+
+    def __init__(self, people: People, used: UsedAssertions, audience: str, clock: Clock) -> None:
+        self._people, self._used, self._audience, self._clock = people, used, audience, clock
+
+    async def __call__(self, application: Application, assertion: str) -> AccessToken:
+        """Return the token's claims; raise Refused.
+
+        The assertion: {iss: client id, sub: the professional's national identifier, aud, exp, jti, organisation: FINESS,
+        patient: `<system>|<INS>`, purpose: TREAT by default, auth_time: when the professional signed in}.
+        """
+        now = self._clock()
+        claims = assertions.read(assertion, application, self._audience, now)
+        finess, purpose = assertions.text(claims, "organisation"), assertions.text(claims, "purpose", "TREAT")
+        auth_time = claims.get("auth_time")
+        if not isinstance(auth_time, int) or not 0 < auth_time <= now:
+            raise Refused("assertion-claims", "The assertion's 'auth_time' says when the professional signed in.")
+        try:
+            ins = Ins.parse(assertions.text(claims, "patient"))
+        except BadIdentifier as error:
+            raise Refused("patient-malformed", f"The assertion's patient: {error}.") from None
+        if not await self._used.first_use(application.client_id, "grant", claims["jti"], claims["exp"]):
+            raise Refused("assertion-replayed", "This assertion was used before: sign a new one, with another jti.")
+        professional = await self._people.professional(claims["sub"])
+        require_links(application, professional, finess, purpose)
+        organisation = await self._people.organisation(finess)
+        # Last, so that only who may ask learns whether an INS is registered.
+        person = require_person(await self._people.person(ins))
+        return access_token(
+            application, purpose, person, auth_time, now, professional=professional, organisation=organisation
+        )

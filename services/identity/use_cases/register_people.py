@@ -1,0 +1,118 @@
+"""Register who there is, whole or not at all: every fault of a file is found before anything is written."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from services.identity.domain import Application, Ins, Organisation, Person, Professional
+from services.identity.ports import Register
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in a file: where (`persons[2].ins`), and why, quoting no value."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a file asks for, each entry with its path; and the faults that reading it found already."""
+
+    organisations: dict[str, Organisation] = field(default_factory=dict)
+    professionals: dict[str, Professional] = field(default_factory=dict)
+    applications: dict[str, Application] = field(default_factory=dict)
+    persons: dict[str, Person] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What was done: how many entries are new, changed or unchanged, by collection; and each reference's record."""
+
+    counts: dict[str, Counter[str]]
+    records: dict[str, str]
+
+
+class RegistrationRefused(ValueError):
+    """Nothing was written; `faults` holds all that is wrong."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__(f"{len(faults)} faults")
+        self.faults = faults
+
+
+class RegisterPeople:
+    """Idempotent: the same file again changes nothing, and finishes what a crash interrupted."""
+
+    def __init__(self, register: Register, *, test_identities: bool) -> None:
+        self._register, self._test_identities = register, test_identities
+
+    async def __call__(self, asked: Registration) -> Registered:
+        """Write every entry; raise RegistrationRefused."""
+        faults = [*asked.faults, *_repeated(asked), *await self._unknown(asked), *await self._collisions(asked)]
+        if not self._test_identities:
+            faults += [
+                Fault(f"{path}.system", "a test identity has no place in production")
+                for path, person in asked.persons.items()
+                if person.ins and person.ins.is_test
+            ]
+        if faults:
+            raise RegistrationRefused(sorted(faults, key=lambda fault: fault.path))
+        counts: dict[str, Counter[str]] = {}
+        # Organisations first: nobody ever works in, or acts for, one that does not stand.
+        for name in ("organisations", "professionals", "applications"):
+            entries = getattr(asked, name).values()
+            counts[name] = Counter([await self._register.put(entry) for entry in entries])
+        records, changes, run = {}, Counter[str](), uuid4().hex
+        for person in asked.persons.values():
+            records[person.reference], change = await self._register.put_person(person, run)
+            changes[change] += 1
+        return Registered(counts | {"persons": changes}, records)
+
+    async def _unknown(self, asked: Registration) -> list[Fault]:
+        """Find organisations that are named, and neither stand in the file nor in the register."""
+        named = [
+            (f"{path}.organisations", finess)
+            for path, entry in (*asked.professionals.items(), *asked.applications.items())
+            for finess in sorted(entry.organisations)
+        ]
+        known = {each.finess for each in asked.organisations.values()}
+        known |= await self._register.organisations({finess for _, finess in named} - known)
+        return [Fault(path, f"no organisation {finess} is registered") for path, finess in named if finess not in known]
+
+    async def _collisions(self, asked: Registration) -> list[Fault]:
+        """Find an INS that would change hands: a record is its person's for ever."""
+        inses = [person.ins for person in asked.persons.values() if person.ins]
+        standing = await self._register.persons([each.reference for each in asked.persons.values()], inses)
+        by_reference = {each.reference: each for each in standing}
+        holder = {_pair(each.ins): each.reference for each in standing if each.ins}
+        faults = []
+        for path, person in asked.persons.items():
+            if person.ins is None:
+                continue
+            known = by_reference.get(person.reference)
+            if known and known.ins and not known.ins.may_become(person.ins):
+                faults.append(Fault(f"{path}.ins", "this reference stands under another INS"))
+            elif holder.get(_pair(person.ins), person.reference) != person.reference:
+                faults.append(Fault(f"{path}.ins", "this INS stands under another reference"))
+        return faults
+
+
+def _repeated(asked: Registration) -> list[Fault]:
+    """Find entries that stand twice in the file."""
+    persons = asked.persons.items()
+    keys: list[tuple[str, str, object]] = [
+        *((f"{path}.finess", "FINESS number", each.finess) for path, each in asked.organisations.items()),
+        *((f"{path}.rpps", "RPPS number", each.rpps) for path, each in asked.professionals.items()),
+        *((f"{path}.client_id", "client id", each.client_id) for path, each in asked.applications.items()),
+        *((f"{path}.reference", "reference", each.reference) for path, each in persons),
+        *((f"{path}.ins", "INS", _pair(each.ins)) for path, each in persons if each.ins),
+    ]
+    times = Counter((kind, key) for _, kind, key in keys)
+    return [Fault(path, f"this {kind} stands twice in the file") for path, kind, key in keys if times[kind, key] > 1]
+
+
+def _pair(ins: Ins) -> tuple[str, str]:
+    return ins.system, ins.value
