@@ -23,13 +23,20 @@ def command(
     """Return the service's command line; `taking` opens what replays its dead letters."""
     app = typer.Typer(add_completion=False, no_args_is_help=True, help=f"Carnet's {service.name} service.")
 
-    @app.command("run", help=f"Run roles in one process: serve, {', '.join(service.roles)}, or all.")
+    @app.callback()
+    def _named() -> None:
+        """Keep `run` a word of the command line: typer drops the name of an only command."""
+
+    @app.command("run", help=f"Run roles in one process: {', '.join(service.chosen(['all']))}, or all.")
     def run(roles: Annotated[list[str], typer.Argument(help="One or several roles, or 'all'.")]) -> None:
         try:
-            raise typer.Exit(service.run(settings(), roles))
+            told = settings()
+            service.chosen(roles)
         except (UnsafeSettings, ValueError) as error:
             typer.echo(f"carnet {service.name}: {error}", err=True)
             raise typer.Exit(2) from None
+        # Outside: what a running service raises may quote anything.
+        raise typer.Exit(service.run(told, roles))
 
     if taking is not None:
         _letters(app, settings, taking)

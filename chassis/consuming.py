@@ -48,8 +48,10 @@ _AWAY: _Errors = (DependencyUnreachable, *mongo.Unreachable, *kafka.Unreachable)
 class Consuming:
     """The facts that one service takes in, under one consumer group."""
 
-    def __init__(self, service: str, settings: KafkaSettings, letters: DeadLetters) -> None:
-        self.consumer = f"carnet.{service}"
+    def __init__(
+        self, service: str, settings: KafkaSettings, letters: DeadLetters, instance: str | None = None
+    ) -> None:  # fmt: skip
+        self.consumer, self._instance = f"carnet.{service}", instance
         self._settings, self._letters = settings, letters
         self._handlers: dict[str, Handler] = {}
         self._topics: list[str] = []
@@ -80,6 +82,8 @@ class Consuming:
         self._subscriber = broker.subscriber(
             *self._topics,
             group_id=self.consumer,
+            # A static member takes its partitions back at once when it is started again after a kill.
+            group_instance_id=self._instance,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             parser=_as_it_came,

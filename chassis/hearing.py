@@ -94,6 +94,9 @@ class Hearer:
             reader = kafka.consumer(
                 self._settings,
                 group_id=self.GROUP,
+                # A static member: a decider that is killed and started again takes its partitions back at once. Else the
+                # group would wait for the dead one's session to end, and no decider would hear anything meanwhile.
+                group_instance_id=self._me.instance,
                 auto_offset_reset="latest",
                 session_timeout_ms=10_000,
                 max_poll_records=128,
@@ -128,7 +131,12 @@ class Hearer:
                     # What waits in the topic meanwhile may be late when it is read: it is dropped then, unjudged.
                     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await asyncio.gather(*running, return_exceptions=True)
+            if running:
+                # Finish what is judged; whoever asked what still hangs then has given up.
+                _, hanging = await asyncio.wait(running, timeout=GIVE_UP_SECONDS)
+                for task in hanging:
+                    task.cancel()
+                await asyncio.gather(*hanging, return_exceptions=True)
 
     async def _judged(self, heard: Heard, producer: AIOKafkaProducer) -> None:
         try:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import uvicorn
@@ -23,11 +24,15 @@ Role = Callable[[RoomT], AbstractAsyncContextManager[Any]]
 
 _log = logs.get("roles")
 _failed: list[str] = []
+_ending = asyncio.Event()
 
 
 @dataclass(frozen=True)
 class Service(Generic[SettingsT, RoomT]):
-    """What a service is made of: how its room is put together, and what its processes can be."""
+    """What a service is made of: how its room is put together, and what its processes can be.
+
+    `roles` may name `serve` too, for what must run beside its routes.
+    """
 
     name: str
     bootstrap: Callable[[SettingsT], AbstractAsyncContextManager[RoomT]]
@@ -59,7 +64,7 @@ class Service(Generic[SettingsT, RoomT]):
                     await stack.enter_async_context(self.roles[name](room))
             routers = self.routers(room) if "serve" in roles else []
             app = create_app(self.name, routers, self.checks(room))
-            server = uvicorn.Server(
+            server = _Server(
                 uvicorn.Config(
                     app,
                     host=settings.http.host,
@@ -76,6 +81,20 @@ class Service(Generic[SettingsT, RoomT]):
             await server.serve()
         tracing.shutdown()
         _log.info("stopped", role=",".join(roles))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but for its end: it would raise the signal again and so kill the process before its roles end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Begin to end, and tell the long answers."""
+        self.should_exit = True
+        _ending.set()
+
+
+async def ending() -> None:
+    """Return when this process was told to end; an answer without an end (a stream) must then find one within 8 s."""
+    await _ending.wait()
 
 
 @asynccontextmanager

@@ -16,9 +16,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.engines import EngineMissing
-from deploy.local.machine import Ports, PortsTaken, memory_available_bytes
-from deploy.local.processes import DidNotStart, Processes
+from deploy.local import Trouble
+from deploy.local.machine import Ports, memory_available_bytes
+from deploy.local.processes import Processes
 from deploy.local.progress import Progress
 from deploy.local.readiness import ready
 from deploy.local.stack import LIBRARIES, ROOT, Stack
@@ -33,7 +33,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Carnet on th
 _console, _meanwhile = Console(), Console(stderr=True)
 
 
-class Absent(RuntimeError):
+class Absent(Trouble):
     """A part of the local stack that this tree does not have."""
 
 
@@ -138,21 +138,21 @@ def _hook(module: str, name: str) -> Hook | None:
         if error.name != full:
             raise
         return None
-    hook: Hook = getattr(found, name)
+    hook: Hook | None = getattr(found, name, None)
     return hook
 
 
 def _required(module: str, name: str) -> Hook:
     hook = _hook(module, name)
     if hook is None:
-        raise Absent(f"deploy/local/{module}.py is absent from this tree")
+        raise Absent(f"{name} of deploy.local.{module} is absent from this tree")
     return hook
 
 
 async def _optional(module: str, name: str, stack: Stack) -> None:
     hook = _hook(module, name)
     if hook is None:
-        _meanwhile.print(f"[yellow]  --[/yellow]  deploy/local/{module}.py is absent: '{name}' was left out")
+        _meanwhile.print(f"[yellow]  --[/yellow]  {name} of deploy.local.{module} is absent: left out")
         return
     await hook(stack)
 
@@ -183,7 +183,7 @@ def _alone() -> Iterator[None]:
 def _plain_errors() -> Iterator[None]:
     try:
         yield
-    except (Absent, DidNotStart, EngineMissing, PortsTaken) as error:
+    except Trouble as error:
         _meanwhile.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 

@@ -8,6 +8,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
+from deploy.local import Trouble
 from deploy.local.processes import Program
 
 _POM = Path(__file__).with_name("pom.xml")
@@ -16,7 +17,7 @@ _SLF4J = "-Dorg.slf4j.simpleLogger."
 _JVM_LOGS = (f"{_SLF4J}defaultLogLevel=warn", f"{_SLF4J}showDateTime=true", f"{_SLF4J}dateTimeFormat=HH:mm:ss.SSS")
 
 
-class EngineMissing(RuntimeError):
+class EngineMissing(Trouble):
     """An engine's program is not on this machine; the message tells how to get it."""
 
 

@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local import Trouble
+
 _SPAN = 100
 
 
-class PortsTaken(RuntimeError):
+class PortsTaken(Trouble):
     """Ports that we need are held by others; the message names each, its holder, and the way out."""
 
 

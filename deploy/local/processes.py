@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from deploy.local import Trouble
+
 Kind = Literal["mongod", "kafka", "front-door", "service"]
 
 GRACE_SECONDS = 15.0
@@ -25,7 +27,7 @@ _LARGE_LOG = 20 * 1024 * 1024
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
-class DidNotStart(RuntimeError):
+class DidNotStart(Trouble):
     """A process ended, or was not ready in time; the message ends with the last lines of its log."""
 
 
@@ -174,9 +176,11 @@ def _started_ticks(pid: int) -> int | None:
     try:
         # The program's name stands in parentheses and may hold anything: count from the last one.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        # The first thread of a killed process is a zombie at once; the port is free only after the last thread's end.
+        over = fields[0] in {b"Z", b"X"} and len(list(Path(f"/proc/{pid}/task").iterdir())) <= 1
     except OSError:
         return None
-    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
+    return None if over else int(fields[19])
 
 
 def _boot() -> str:

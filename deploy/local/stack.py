@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -171,9 +172,18 @@ class Stack:
             if known is not None and known.digest != program.digest:
                 await self.stop_process(program.name)
             self._watch(program.name, "starting")
+            stood = self._running.running(program.name) is not None
             self._running.start(program)
-            if wait:
-                await self._until(program.name, lambda: ready(program.kind, program.port))
+            if not wait:
+                return
+            try:
+                await self._until_ready(program)
+            except DidNotStart:
+                # It may have been dying when we looked: once more, if it is not ours of just now.
+                if not stood or self.pid_of(program.name) is not None:
+                    raise
+                self._running.start(program)
+                await self._until_ready(program)
 
         # One after the other: they make keys and format folders.
         programs = [await asyncio.to_thread(self._program, name, environment or {}) for name in names]
@@ -184,11 +194,11 @@ class Stack:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    async def _until(self, name: str, condition: Callable[[], Awaitable[bool]]) -> None:
-        end = asyncio.get_running_loop().time() + _READY_SECONDS
-        while not await condition():
-            alive = self.pid_of(name) is not None
-            if not alive or asyncio.get_running_loop().time() > end:
+    async def _until_ready(self, program: Program) -> None:
+        name, end = program.name, time.monotonic() + _READY_SECONDS
+        # Both: a stranger on the port could answer in the place of a process that is dead.
+        while not ((alive := self.pid_of(name) is not None) and await ready(program.kind, program.port)):
+            if not alive or time.monotonic() > end:
                 what = f"is not ready after {_READY_SECONDS:.0f} s" if alive else "ended instead of starting"
                 log = self.log_of(name)
                 raise DidNotStart(f"{name} {what}. The end of {log}:\n{self._running.last_words(name)}")

@@ -87,7 +87,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
 
     ledger = Ledger(journal)
     decide = Decide(ledger, journal, document_keys, rules, now_ms)
-    consuming = Consuming("consent", settings.kafka, letters)
+    consuming = Consuming("consent", settings.kafka, letters, settings.instance)
     subscribe(
         consuming,
         OpenRecord(journal, record_keys, rules, now_ms),

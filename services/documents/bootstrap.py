@@ -57,7 +57,7 @@ async def _room(settings: DocumentsSettings, mongo: Mongo) -> Room:
     shelf, relay = MongoShelf(mongo, blobs, outbox), Relay(mongo, settings.kafka, settings.instance)
     for each in (outbox, letters, blobs, shelf, relay):
         await each.prepare()
-    consuming = Consuming("documents", settings.kafka, letters)
+    consuming = Consuming("documents", settings.kafka, letters, settings.instance)
     subscribe(consuming, shelf)
     return Room(
         settings=settings,

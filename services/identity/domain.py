@@ -7,9 +7,7 @@ from typing import Literal
 
 Status = Literal["provisional", "retrieved", "validated", "qualified"]
 Sex = Literal["F", "M", "I"]
-Kind = Literal[
-    "care-software", "patient-frontend", "insurer", "employer", "advertiser", "commercial", "public-service"
-]
+Kind = Literal["care-software", "patient-frontend", "insurer", "employer", "advertiser", "commercial", "public-service"]
 
 _INS_ROOT = "urn:oid:1.2.250.1.213.1.4"
 NIR, NIA = f"{_INS_ROOT}.8", f"{_INS_ROOT}.9"
@@ -17,8 +15,8 @@ TEST_SYSTEMS = frozenset({f"{_INS_ROOT}.10", f"{_INS_ROOT}.11"})
 INS_SYSTEMS = frozenset({NIR, NIA}) | TEST_SYSTEMS
 RPPS_PREFIX = "8"  # of a national person identifier (1.2.250.1.71.4.2.1) made of an RPPS
 
-# Purposes of use: HL7 v3 PurposeOfUse, and the local codes EMPLOYMENT and COMMERCE, which it lacks. A use that the red
-# lines refuse has a purpose too: who asks for it is to be refused by the public rules, and told so, not by a code's lack.
+# Purposes of use: HL7 v3 PurposeOfUse, and the local codes EMPLOYMENT and COMMERCE, which it lacks. What the red lines
+# refuse has a code too: whoever asks for it is to be refused by a public rule, and told which.
 PURPOSES: dict[Kind, frozenset[str]] = {
     "care-software": frozenset({"TREAT"}),
     "patient-frontend": frozenset({"PATRQT"}),
@@ -82,7 +80,7 @@ def require_finess(value: str) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Ins:
-    """A national health identity number under its system (`urn:oid:...`); it has no `repr`, so that no log quotes it."""
+    """A national health identity number under its system (`urn:oid:...`); no `repr`, so that no log quotes it."""
 
     system: str
     value: str
@@ -116,7 +114,7 @@ class Ins:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Traits:
-    """What an identity is compared by (RNIV): birth name, first names, sex, birth date, INSEE code of the birth place."""
+    """What identities are compared by (RNIV); `birth_place` is an INSEE code."""
 
     birth_name: str
     first_names: tuple[str, ...]

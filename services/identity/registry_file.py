@@ -156,3 +156,52 @@ _PARTS: dict[str, type[OrganisationEntry | ProfessionalEntry | ApplicationEntry 
     "applications": ApplicationEntry,
     "persons": PersonEntry,
 }
+
+
+def read(path: Path) -> Registration:
+    """Read a file; OSError when it cannot be opened. Everything wrong with it stands in `faults`."""
+    return parse(path.read_bytes())
+
+
+def parse(content: bytes) -> Registration:
+    """Read JSON: an object of lists named `organisations`, `professionals`, `applications` and `persons`."""
+    try:
+        whole = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        return Registration(faults=(Fault("", f"not JSON: line {error.lineno}, column {error.colno}"),))
+    if not isinstance(whole, dict):
+        return Registration(faults=(Fault("", "not a JSON object"),))
+    faults = [Fault(name, f"unknown; the parts are {', '.join(_PARTS)}") for name in whole if name not in _PARTS]
+
+    def entries(name: str, value: Callable[[Any], _T]) -> dict[str, _T]:
+        return _entries(whole, name, value, faults)
+
+    return Registration(
+        organisations=entries("organisations", OrganisationEntry.value),
+        professionals=entries("professionals", ProfessionalEntry.value),
+        applications=entries("applications", ApplicationEntry.value),
+        persons=entries("persons", PersonEntry.value),
+        faults=tuple(faults),
+    )
+
+
+def _entries(whole: dict[str, Any], name: str, value: Callable[[Any], _T], faults: list[Fault]) -> dict[str, _T]:
+    """Return the entries of one part that hold, by path; the others leave their faults."""
+    part = whole.get(name, [])
+    if not isinstance(part, list):
+        faults.append(Fault(name, "not a list"))
+        return {}
+    found: dict[str, _T] = {}
+    for at, raw in enumerate(part):
+        path = f"{name}[{at}]"
+        try:
+            found[path] = value(_PARTS[name].model_validate(raw))
+        except ValidationError as error:
+            faults += [_fault(path, each) for each in error.errors(include_url=False, include_input=False)]
+    return found
+
+
+def _fault(path: str, error: Any) -> Fault:
+    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error["loc"])
+    reason = str(error.get("ctx", {}).get("error", "")) or error["msg"].lower()
+    return Fault(path + steps, reason)

@@ -1,5 +1,6 @@
 """From who asks to the claims of an access token (chassis.tokens says how they travel)."""
 
+from typing import Literal
 from uuid import uuid4
 
 from chassis import tokens
@@ -14,12 +15,12 @@ def access_token(
     """Return claims about one record, for one actor: the patient, the professional, else the application alone."""
     ins = require_person(person).ins
     assert ins is not None  # noqa: S101 - a qualified identity holds one
+    actor: Literal["patient", "professional", "application"] = "application"
+    sub, name = application.client_id, application.name
     if patient:
         actor, sub, name = "patient", person.record, person.name
     elif professional is not None:
         actor, sub, name = "professional", professional.national_id, professional.name
-    else:
-        actor, sub, name = "application", application.client_id, application.name
     return AccessToken(
         sub=sub,
         actor=actor,

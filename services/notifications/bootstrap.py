@@ -53,7 +53,7 @@ async def bootstrap(settings: NotificationsSettings) -> AsyncIterator[Room]:
         await items.prepare()
         letters = DeadLetters(mongo, "carnet.notifications")
         await letters.prepare()
-        consuming = Consuming("notifications", settings.kafka, letters)
+        consuming = Consuming("notifications", settings.kafka, letters, settings.instance)
         subscribe(consuming, Notify(AskedConsent(asker), items))
 
         async def reachable() -> bool:

@@ -13,6 +13,8 @@ HASH = "--hash=sha256:" + "0" * 64
 # Chassis files whose tests stand elsewhere than in a file of their own name, and where.
 TESTED_BY = {
     "__init__": "contracts/README.md",
+    "dead_letters": "tests/integration/chassis/test_consuming.py",
+    "command": "tests/unit/chassis/test_roles.py",
     "announcements": "tests/contracts/test_catalogue.py",
     "asking": "tests/unit/chassis/test_flows.py",
     "hearing": "tests/unit/chassis/test_flows.py",
@@ -66,6 +68,13 @@ async def test_a_chassis_file_has_its_tests(file: Path) -> None:
     own = [ROOT / "tests" / kind / "chassis" / f"test_{file.stem}.py" for kind in ("unit", "integration")]
     other = ROOT / TESTED_BY.get(file.stem, "nowhere")
     assert any(place.is_file() for place in [*own, other]), f"no tests of chassis/{file.name}"
+
+
+async def test_every_chassis_file_says_why_it_stands() -> None:
+    """The chassis grows by a reason on its page, not by a file."""
+    page = (ROOT / "docs" / "adr" / "0007-what-the-chassis-holds.md").read_text(encoding="utf-8")
+    files = {file.stem for file in (ROOT / "chassis").glob("*.py")} - {"__init__"}
+    assert {name for name in files if f"`{name}`" not in page} == set()
 
 
 async def test_the_lock_has_hashes_and_no_address() -> None:

@@ -56,8 +56,8 @@ async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Eng
         processes.start(local.mongod("mongod", folder / "mongod", ports.mongo, compressed=False))
         broker = processes.start(local.kafka("kafka", folder / "kafka", libraries, ports.kafka, ports.controller))
         settings = KafkaSettings(bootstrap=f"127.0.0.1:{ports.kafka}")
-        await eventually(lambda: readiness.mongod_ready(ports.mongo), 60)
-        await eventually(lambda: readiness.kafka_ready(settings.bootstrap), 60)
+        await eventually(lambda: readiness.ready("mongod", ports.mongo), 60)
+        await eventually(lambda: readiness.ready("kafka", ports.kafka), 60)
         await topics.create(settings)
         uri = f"mongodb://127.0.0.1:{ports.mongo}/?replicaSet=rs0&directConnection=true"
         yield Engines(uri, settings, broker.pid)

@@ -4,10 +4,13 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pymongo import MongoClient
@@ -60,9 +63,9 @@ async def produced(stack: Stack) -> int:
     raise AssertionError
 
 
-async def answered(stack: Stack, path: str, body: bytes = b"{}") -> tuple[int, str, dict[str, object]]:
+async def answered(stack: Stack, path: str, body: bytes = b"{}") -> tuple[int, str, dict[str, Any]]:
     """Post through the front door; return status, content type and the JSON."""
-    async with aiohttp.ClientSession() as session, session.post(stack.base + path, data=body) as answer:
+    async with aiohttp.ClientSession() as session, session.post(stack.base + path, data=BytesIO(body)) as answer:
         return answer.status, answer.headers["Content-Type"], await answer.json(content_type=None)
 
 
@@ -166,7 +169,7 @@ async def test_the_front_door_speaks_fhir_for_documents(stack: Stack) -> None:
     for path in ("/fhir", "/fhir/DocumentReference?x=1"):
         status, content_type, outcome = await answered(stack, path)
         assert (status, content_type, outcome["resourceType"]) == (503, "application/fhir+json", "OperationOutcome")
-        (issue,) = outcome["issue"]  # type: ignore[misc]
+        (issue,) = outcome["issue"]
         assert (issue["code"], issue["details"]["coding"][0]["code"]) == ("transient", "documents-unreachable")
 
 
@@ -182,6 +185,58 @@ async def test_the_front_door_logs_no_url(stack: Stack) -> None:
     await answered(stack, "/fhir/DocumentReference?patient.identifier=urn:oid:1.2.250.1.213.1.4.10|279035121518989")
     assert stack.log_of("front-door").stat().st_size > 0
     assert "279035121518989" not in stack.log_of("front-door").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+async def upstream(stack: Stack) -> AsyncIterator[Stack]:
+    """Stand in for documents and notifications: echo what is asked for, and stream two events."""
+
+    async def echo(request: web.Request) -> web.Response:
+        return web.json_response({"asked": request.raw_path, "size": len(await request.read())})
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: 1\n\n")
+        await asyncio.Event().wait()
+        return response
+
+    app = web.Application(client_max_size=40_000_000)
+    app.router.add_get("/notifications/stream", stream)
+    app.router.add_route("*", "/{rest:.*}", echo)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    for name in ("documents-1", "notifications-1"):
+        await web.TCPSite(runner, "127.0.0.1", stack.port_of(name)).start()
+    try:
+        yield stack
+    finally:
+        await runner.cleanup()
+
+
+async def test_the_front_door_passes_requests_on_as_they_are(upstream: Stack) -> None:
+    """Path, query and body reach the service unchanged; a body of 29 MB passes."""
+    path = "/fhir/DocumentReference?patient.identifier=a%7Cb&status=current"
+    status, _, echo = await answered(upstream, path, bytes(29_000_000))
+    assert (status, echo) == (200, {"asked": path, "size": 29_000_000})
+
+
+async def test_the_front_door_refuses_bodies_over_30_mb(upstream: Stack) -> None:
+    """A larger body, announced or not, is answered 413 as its path's clients read it, and FHIR's are told too-long."""
+    status, _, problem = await answered(upstream, "/notifications/x", bytes(31_000_000))
+    assert (status, problem["code"]) == (413, "content-too-large")
+    status, content_type, outcome = await answered(upstream, "/fhir/Binary", bytes(31_000_000))
+    assert (status, content_type, outcome["issue"][0]["code"]) == (413, "application/fhir+json", "too-long")
+
+
+async def test_the_front_door_streams_notifications_at_once(upstream: Stack) -> None:
+    """An event reaches the reader while the stream goes on."""
+    async with (
+        asyncio.timeout(3),
+        aiohttp.ClientSession() as session,
+        session.get(f"{upstream.base}/notifications/stream") as answer,
+    ):
+        assert await answer.content.readline() == b"data: 1\n"
 
 
 async def test_a_held_port_is_reported_with_its_holder(stack: Stack, tmp_path: Path) -> None:

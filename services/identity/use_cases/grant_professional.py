@@ -16,8 +16,8 @@ class GrantProfessional:
     async def __call__(self, application: Application, assertion: str) -> AccessToken:
         """Return the token's claims; raise Refused.
 
-        The assertion: {iss: client id, sub: the professional's national identifier, aud, exp, jti, organisation: FINESS,
-        patient: `<system>|<INS>`, purpose: TREAT by default, auth_time: when the professional signed in}.
+        The assertion: {iss: client id, sub: the professional's national identifier, aud, exp, jti, organisation:
+        FINESS, patient: `<system>|<INS>`, purpose: TREAT by default, auth_time: when the professional signed in}.
         """
         now = self._clock()
         claims = assertions.read(assertion, application, self._audience, now)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from services.identity.domain import Application, Ins, Organisation, Person, Professional
@@ -62,9 +63,13 @@ class RegisterPeople:
             raise RegistrationRefused(sorted(faults, key=lambda fault: fault.path))
         counts: dict[str, Counter[str]] = {}
         # Organisations first: nobody ever works in, or acts for, one that does not stand.
-        for name in ("organisations", "professionals", "applications"):
-            entries = getattr(asked, name).values()
-            counts[name] = Counter([await self._register.put(entry) for entry in entries])
+        parts: dict[str, dict[str, Any]] = {
+            "organisations": asked.organisations,
+            "professionals": asked.professionals,
+            "applications": asked.applications,
+        }
+        for name, entries in parts.items():
+            counts[name] = Counter([await self._register.put(entry) for entry in entries.values()])
         records, changes, run = {}, Counter[str](), uuid4().hex
         for person in asked.persons.values():
             records[person.reference], change = await self._register.put_person(person, run)
@@ -73,9 +78,10 @@ class RegisterPeople:
 
     async def _unknown(self, asked: Registration) -> list[Fault]:
         """Find organisations that are named, and neither stand in the file nor in the register."""
+        entries: dict[str, Professional | Application] = {**asked.professionals, **asked.applications}
         named = [
             (f"{path}.organisations", finess)
-            for path, entry in (*asked.professionals.items(), *asked.applications.items())
+            for path, entry in entries.items()
             for finess in sorted(entry.organisations)
         ]
         known = {each.finess for each in asked.organisations.values()}

@@ -52,7 +52,7 @@ class Sent:
         said: dict[str, Any] = {"value": self.value, "headers": self.headers} | changed
         return ConsumerRecord(
             topic=self.topic, partition=self.partition, offset=0, timestamp=0, timestamp_type=0, key=self.key,
-            checksum=None, serialized_key_size=0, serialized_value_size=0, leader_epoch=None,
+            checksum=None, serialized_key_size=0, serialized_value_size=0,
             value=said["value"], headers=said["headers"],
         )  # fmt: skip
 

@@ -1,0 +1,521 @@
+"""Both ends of a flow over a real broker: who is answered, by whom, within what time; and who never is."""
+
+import asyncio
+import secrets
+import time
+from base64 import b32encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from chassis import kafka
+from chassis.asking import Asker, ConsentUnreachable
+from chassis.flows import DECISIONS, REQUESTS, header_info, partition_of, request_digest
+from chassis.hearing import Heard, Hearer, Judged
+from chassis.sealing import b64, seal_to, unb64
+from chassis.trust import AnnouncedKeys, Authority, InstanceIdentity, Trust
+from contracts.consent import Action, FlowAnswer, FlowDecided, FlowHeader, FlowQuestion, FlowRequested
+from contracts.registry import Envelope, decode, encode
+from tests.integration.conftest import Engines
+from tests.integration.observing import Tap, counted, eventually
+
+DOCUMENT = "carnetexampledocumentaa567"
+QUESTION = FlowQuestion(action=Action.READ, token="a.token", documents=(DOCUMENT,))
+ALLOWED = FlowAnswer(outcome="allowed", rule="planted")
+Open = Callable[[str], Awaitable[Tap]]
+Forge = Callable[["World", FlowRequested], FlowRequested]
+
+
+def new_record() -> str:
+    """Return a record's id that no other test knows."""
+    return b32encode(secrets.token_bytes(17)).decode().lower()[:26]
+
+
+@dataclass
+class Decider:
+    """A trivial consent: it allows everything, or hangs like a stopped process."""
+
+    hearer: Hearer
+    heard: list[Heard] = field(default_factory=list)
+    stopped: bool = False
+
+    async def judge(self, questions: list[Heard]) -> list[Judged | None]:
+        """Allow, or never return."""
+        if self.stopped:
+            await asyncio.Event().wait()
+        self.heard += questions
+        return [Judged(ALLOWED, {"version": 1}) for _ in questions]
+
+    def knows(self, flow: str) -> int:
+        """Return how often this flow was judged."""
+        return sum(each.flow == flow for each in self.heard)
+
+
+@dataclass
+class World:
+    """A root, whoever it enrolled, and the keys that it vouches for."""
+
+    engines: Engines
+    authority: Authority
+    folder: Path
+    sealing: AnnouncedKeys
+    trust: Trust
+
+    def identity(
+        self, instance: str, role: str = "documents", *, actions: tuple[str, ...] = ("read",),
+        partitions: tuple[int, ...] = (0,), authority: Authority | None = None, days: float = 90,
+    ) -> InstanceIdentity:  # fmt: skip
+        """Enrol an instance, under another root if one is named."""
+        out = self.folder / f"{instance}-{secrets.token_hex(4)}.json"
+        (authority or self.authority).instance(
+            role=role, instance=instance, actions=list(actions), reply_partitions=list(partitions), out=out, days=days
+        )
+        return InstanceIdentity.load(out)
+
+    def asker(self, identity: InstanceIdentity) -> Asker:
+        """Return an asker that knows consent's keys."""
+        asker = Asker(self.engines.kafka, "documents", identity, self.trust)
+        asker.use(self.trust.statement(self.sealing.role_certificate, self.sealing.statement, "consent", "sealing"))
+        return asker
+
+    @asynccontextmanager
+    async def deciding(self, instance: str, identity: InstanceIdentity | None = None) -> AsyncIterator[Decider]:
+        """Run a decider while the block does."""
+        private = [self.sealing_key]
+        me = identity or self.identity(instance, "consent", actions=())
+
+        async def judge(questions: list[Heard]) -> list[Judged | None]:
+            return await decider.judge(questions)
+
+        decider = Decider(Hearer(self.engines.kafka, me, self.trust, private, judge))
+        async with decider.hearer.running():
+            await eventually(decider.hearer.ready)
+            yield decider
+
+    @property
+    def sealing_key(self) -> X25519PrivateKey:
+        """Consent's private key."""
+        return X25519PrivateKey.from_private_bytes(self.sealing.private[0][1])
+
+    def question(self, identity: InstanceIdentity, record: str, *, seconds: float = 1.5, **header: int) -> FlowRequested:
+        """Return a question as an asker makes it, with any deadline and header."""
+        said = {"reply_partition": 0, "deadline_ms": int((time.time() + seconds) * 1000)} | header
+        clear_header = FlowHeader.model_validate({"flow": secrets.token_hex(16), "record": record} | said)
+        clear = QUESTION.model_dump_json(exclude_none=True).encode()
+        sealed = b64(seal_to(self.sealing_key.public_key(), clear, header_info(clear_header)))
+        return signed(
+            FlowRequested(
+                header=clear_header,
+                role_certificate=identity.role_certificate,
+                certificate=identity.certificate,
+                sealed=sealed,
+                signature="",
+            ),
+            identity,
+        )
+
+
+def signed(request: FlowRequested, identity: InstanceIdentity) -> FlowRequested:
+    """Put an instance's certificate and signature on a question."""
+    said = {"certificate": identity.certificate, "role_certificate": identity.role_certificate}
+    request = request.model_copy(update=said)
+    return request.model_copy(update={"signature": b64(identity.signing_key.sign(request_digest(request)))})
+
+
+@pytest.fixture(scope="session")
+async def world(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Found a root with consent's keys."""
+    folder = tmp_path_factory.mktemp("world")
+    authority = Authority(folder / "authority")
+    authority.consent_keys(out=folder / "sealing.json")
+    sealing = AnnouncedKeys.load(folder / "sealing.json")
+    return World(engines, authority, folder, sealing, Trust(authority.root_public))
+
+
+@pytest.fixture
+async def producer(engines: Engines) -> AsyncIterator[AIOKafkaProducer]:
+    """Publish anything: who holds Kafka's credentials can."""
+    async with kafka.started(kafka.producer(engines.kafka)) as started:
+        yield started
+
+
+async def resend(producer: AIOKafkaProducer, request: FlowRequested) -> None:
+    """Put a question on its topic."""
+    record = request.record_id
+    envelope = Envelope(source="carnet/test", type=request.TYPE, subject=record, correlation_id="test")
+    await producer.send_and_wait(
+        REQUESTS, encode(request), key=record.encode(), partition=partition_of(record), headers=envelope.to_headers()
+    )
+
+
+async def warmed(asker: Asker, record: str) -> FlowAnswer:
+    """Ask until somebody answers: a decider that has just joined may have missed a first question."""
+    for _ in range(5):
+        try:
+            return await asker.ask(record, QUESTION)
+        except ConsentUnreachable:
+            continue
+    raise AssertionError("nobody answers")
+
+
+async def test_a_question_is_answered_and_proved(world: World, tap: Open) -> None:
+    """The answer is the judge's, the judge heard what was asked, and nothing readable passed through Kafka."""
+    requests, decisions = await tap(REQUESTS), await tap(DECISIONS)
+    asker, record = world.asker(world.identity("documents-1", partitions=(0, 5))), new_record()
+    async with world.deciding("consent-1") as decider, asker.running():
+        assert await warmed(asker, record) == ALLOWED
+    heard = decider.heard[-1]
+    assert (heard.record, heard.question, heard.certificate.instance) == (record, QUESTION, "documents-1")
+    assert heard.reply_partition in {0, 5}
+    passed = [each for topic in (requests, decisions) for each in await topic.take(50, seconds=1)]
+    assert {each.topic for each in passed} == {REQUESTS, DECISIONS}
+    for each in passed:
+        clear = repr((each.key, each.value, each.headers))
+        assert record in clear
+        assert "a.token" not in clear
+        assert "planted" not in clear
+
+
+async def test_without_a_decider_the_asker_gives_up_at_two_seconds(world: World) -> None:
+    """Nobody answers: ConsentUnreachable, no sooner than the deadline and no later than 2 s."""
+    asker = world.asker(world.identity("documents-1"))
+    async with asker.running():
+        started = time.monotonic()
+        with pytest.raises(ConsentUnreachable):
+            await asker.ask(new_record(), QUESTION)
+        assert 1.5 <= time.monotonic() - started < 2.3
+
+
+async def test_with_a_silent_broker_the_asker_gives_up_at_two_seconds(world: World) -> None:
+    """The broker is stopped: the same, and once it is back nothing of that flow is decided."""
+    asker, record = world.asker(world.identity("documents-1")), new_record()
+    async with world.deciding("consent-1") as decider, asker.running():
+        await warmed(asker, record)
+        before = len(decider.heard)
+        with world.engines.kafka_paused():
+            started = time.monotonic()
+            with pytest.raises(ConsentUnreachable):
+                await asker.ask(record, QUESTION)
+            assert 1.5 <= time.monotonic() - started < 2.3
+        await asyncio.sleep(2)  # the producer's batches never expire: they arrive now, late
+        assert len(decider.heard) == before
+        assert await warmed(asker, record) == ALLOWED
+
+
+async def test_a_hedge_reaches_a_decider_that_lives(world: World) -> None:
+    """One of two deciders stops: each question of its records is answered by the other within the deadline."""
+    asker = world.asker(world.identity("documents-1"))
+    async with world.deciding("consent-1") as one, world.deciding("consent-2") as two, asker.running():
+
+        async def shared() -> bool:
+            await asyncio.gather(*(asker.ask(new_record(), QUESTION) for _ in range(24)), return_exceptions=True)
+            return bool(one.heard and two.heard)
+
+        await eventually(shared, 30)
+        record = new_record()
+        one.heard.clear()
+        two.heard.clear()
+        await warmed(asker, record)
+        silent, living = (one, two) if one.heard else (two, one)
+        silent.stopped = True
+        for _ in range(6):
+            started = time.monotonic()
+            assert await asker.ask(record, QUESTION) == ALLOWED
+            assert 0.4 <= time.monotonic() - started < 1.5
+        assert len(living.heard) >= 6
+        assert silent.heard[1:] == []
+
+
+async def test_a_decider_that_hangs_still_leaves(world: World) -> None:
+    """A judge that never returns does not hold the process up for longer than an asker waits."""
+    asker = world.asker(world.identity("documents-1"))
+    async with asker.running():
+        async with world.deciding("consent-1") as decider:
+            await warmed(asker, new_record())
+            decider.stopped = True
+            with pytest.raises(ConsentUnreachable):
+                await asker.ask(new_record(), QUESTION)
+            started = time.monotonic()
+        assert time.monotonic() - started < 4
+
+
+FORGERIES: dict[str, tuple[str, Forge]] = {
+    "another reply partition": (
+        "InvalidSignature",
+        lambda _, request: request.model_copy(
+            update={"header": request.header.model_copy(update={"reply_partition": 7})}
+        ),
+    ),
+    "another record": (
+        "InvalidSignature",
+        lambda _, request: request.model_copy(
+            update={"header": request.header.model_copy(update={"record": new_record()})}
+        ),
+    ),
+    "another flow id": (
+        "InvalidSignature",
+        lambda _, request: request.model_copy(
+            update={"header": request.header.model_copy(update={"flow": secrets.token_hex(16)})}
+        ),
+    ),
+    "a later deadline": (
+        "InvalidSignature",
+        lambda _, request: request.model_copy(
+            update={"header": request.header.model_copy(update={"deadline_ms": request.header.deadline_ms + 300})}
+        ),
+    ),
+    "another instance's certificate": (
+        "InvalidSignature",
+        lambda world, request: request.model_copy(
+            update={"certificate": world.identity("documents-9").certificate}
+        ),
+    ),
+    "another instance's certificate and signature": (
+        "reply-partition",
+        lambda world, request: signed(request, world.identity("documents-9", partitions=(9,))),
+    ),
+    "a foreign root's certificate and signature": (
+        "InvalidSignature",
+        lambda world, request: signed(
+            request, world.identity("documents-1", authority=Authority(world.folder / "foreign"))
+        ),
+    ),
+    "an expired certificate": ("expired", lambda world, request: signed(request, world.identity("old", days=-1))),
+    "a certificate that ends now": ("expired", lambda world, request: signed(request, world.identity("old", days=0))),
+    "a certificate without this action": (
+        "action",
+        lambda world, request: signed(request, world.identity("documents-1", actions=("list",))),
+    ),
+    "a tampered sealed part": (
+        "InvalidSignature",
+        lambda _, request: request.model_copy(update={"sealed": flipped(request.sealed)}),
+    ),
+    "a tampered sealed part, signed again": (
+        "Unsealable",
+        lambda world, request: signed(
+            request.model_copy(update={"sealed": flipped(request.sealed)}), world.identity("documents-1")
+        ),
+    ),
+    "another header, signed again": (
+        "Unsealable",
+        lambda world, request: signed(
+            request.model_copy(update={"header": request.header.model_copy(update={"record": new_record()})}),
+            world.identity("documents-1"),
+        ),
+    ),
+    "no signature": ("InvalidSignature", lambda _, request: request.model_copy(update={"signature": ""})),
+}  # fmt: skip
+
+
+def flipped(sealed: str) -> str:
+    """Change one bit of the ciphertext."""
+    data = bytearray(unb64(sealed))
+    data[-1] ^= 1
+    return b64(bytes(data))
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_a_captured_question_is_worth_nothing_once_changed(
+    world: World, producer: AIOKafkaProducer, tap: Open, forgery: str
+) -> None:
+    """Whoever reads the topic and sends a question again, changed, is not judged and not answered; it is counted."""
+    reason, forge = FORGERIES[forgery]
+    requests, decisions = await tap(REQUESTS), await tap(DECISIONS)
+    asker, record = world.asker(world.identity("documents-1")), new_record()
+    async with world.deciding("consent-1") as decider, asker.running():
+        await warmed(asker, record)
+        captured = await captured_question(asker, requests, record)
+        judged, dropped = decider.knows(captured.header.flow), counted("carnet_flows_dropped_total", reason=reason)
+        total, answers = len(decider.heard), len(await decisions.take(50, seconds=0.3))
+        forged = forge(world, captured)
+        await resend(producer, forged)
+
+        async def refused() -> bool:
+            return counted("carnet_flows_dropped_total", reason=reason) == dropped + 1
+
+        await eventually(refused, 5)
+        assert (len(decider.heard), await decisions.take(1, seconds=0.3)) == (total, [])
+        # The control: unchanged bytes do reach the judge, so it was the change that was refused.
+        await resend(producer, captured)
+
+        async def again() -> bool:
+            return decider.knows(captured.header.flow) == judged + 1
+
+        await eventually(again, 2)
+        assert answers >= 2
+
+
+async def captured_question(asker: Asker, requests: Tap, record: str) -> FlowRequested:
+    """Ask, and return what a reader of the topic saw of it."""
+    await requests.take(50, seconds=0.2)
+    await asker.ask(record, QUESTION)
+    (seen,) = await requests.take(1)
+    _, fact = decode(seen.headers, seen.value)
+    assert isinstance(fact, FlowRequested)
+    return fact
+
+
+@pytest.mark.parametrize(("seconds", "reason"), [(-0.01, "late"), (-3600.0, "late"), (2.5, "late"), (3600.0, "late")])
+async def test_a_deadline_must_be_ahead_and_near(
+    world: World, producer: AIOKafkaProducer, seconds: float, reason: str
+) -> None:
+    """A question that is late, or that would be good for more than 2 s, is dropped before it is judged."""
+    me = world.identity("documents-1")
+    async with world.deciding("consent-1") as decider, world.asker(me).running():
+        await reached(world, producer, decider, me)
+        dropped, total = counted("carnet_flows_dropped_total", reason=reason), len(decider.heard)
+        await resend(producer, world.question(me, new_record(), seconds=seconds))
+
+        async def refused() -> bool:
+            return counted("carnet_flows_dropped_total", reason=reason) == dropped + 1
+
+        await eventually(refused, 5)
+        assert len(decider.heard) == total
+
+
+async def reached(
+    world: World, producer: AIOKafkaProducer, decider: Decider, identity: InstanceIdentity
+) -> None:  # fmt: skip
+    """Send sound questions until one was judged: the decider hears, and `World.question` makes what it believes."""
+
+    async def heard() -> bool:
+        await resend(producer, world.question(identity, new_record()))
+        await asyncio.sleep(0.2)
+        return bool(decider.heard)
+
+    await eventually(heard)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"{", b"[]", b"null", b'{"header": 1}', b"\xff", orjson.dumps({"header": {"deadline_ms": 1}})],
+)
+async def test_garbage_on_the_questions_topic_stops_nobody(
+    world: World, producer: AIOKafkaProducer, value: bytes
+) -> None:
+    """Bytes that are no question, with or without headers, are passed over; the next question is answered."""
+    asker, record = world.asker(world.identity("documents-1")), new_record()
+    envelope = Envelope(source="x", type=FlowRequested.TYPE, subject=record, correlation_id="x").to_headers()
+    async with world.deciding("consent-1"), asker.running():
+        for headers in (envelope, [], [("ce_type", b"\xff")]):
+            await producer.send_and_wait(REQUESTS, value, partition=partition_of(record), headers=headers)
+        assert await warmed(asker, record) == ALLOWED
+
+
+async def test_an_absurd_deadline_stops_nobody(world: World, producer: AIOKafkaProducer) -> None:
+    """A number that no clock holds is dropped like any other forgery."""
+    asker, me, record = world.asker(world.identity("documents-1")), world.identity("documents-1"), new_record()
+    async with world.deciding("consent-1"), asker.running():
+        for absurd in (10**30, 10**400, -(10**30)):
+            sound = orjson.loads(encode(world.question(me, record)))
+            text = orjson.dumps(sound).replace(str(sound["header"]["deadline_ms"]).encode(), str(absurd).encode())
+            headers = Envelope(source="x", type=FlowRequested.TYPE, subject=record, correlation_id="x").to_headers()
+            await producer.send_and_wait(REQUESTS, text, partition=partition_of(record), headers=headers)
+        assert await warmed(asker, record) == ALLOWED
+
+
+async def test_an_answer_to_an_unknown_flow_is_dropped(world: World, producer: AIOKafkaProducer, tap: Open) -> None:
+    """Partitions may be shared: what others asked, and what came too late, disturbs nobody."""
+    decisions = await tap(DECISIONS)
+    asker, record = world.asker(world.identity("documents-1")), new_record()
+    async with world.deciding("consent-1"), asker.running():
+        await warmed(asker, record)
+        (answer, *_) = await decisions.take(1)
+        for flow in ("f" * 32, orjson.loads(answer.value)["flow"]):
+            value = orjson.dumps(orjson.loads(answer.value) | {"flow": flow})
+            await producer.send_and_wait(DECISIONS, value, partition=0, headers=answer.headers, key=answer.key)
+        assert await asker.ask(record, QUESTION) == ALLOWED
+        assert await asker.ready()
+
+
+@pytest.mark.parametrize("clear", [b"{}", b"[]", b"null", b"1", b'{"answer": 1, "promise": 2}', b"\xff"])
+async def test_an_answer_sealed_by_anybody_makes_nobody_deaf(
+    world: World, producer: AIOKafkaProducer, tap: Open, clear: bytes
+) -> None:
+    """HPKE has no sender: whoever saw a question can seal to the asker. It hears the true answer after such a one."""
+    requests, me = await tap(REQUESTS), world.identity("documents-1")
+    asker, record = world.asker(me), new_record()
+    async with world.deciding("consent-1") as decider, asker.running():
+        await warmed(asker, record)
+        await requests.take(50, seconds=0.2)
+        decider.stopped = True
+        asked = asyncio.create_task(asker.ask(record, QUESTION))
+        (seen,) = await requests.take(1)
+        _, request = decode(seen.headers, seen.value)
+        assert isinstance(request, FlowRequested)
+        await reply(producer, request, seal_to(me.sealing_key.public_key(), clear, request_digest(request)))
+        with pytest.raises(ConsentUnreachable):
+            await asked
+    async with world.deciding("consent-1"), asker.running():
+        assert await warmed(asker, record) == ALLOWED
+
+
+async def reply(producer: AIOKafkaProducer, request: FlowRequested, sealed: bytes) -> None:
+    """Answer a question with any sealed bytes."""
+    fact = FlowDecided(flow=request.header.flow, record=request.record_id, decider="anybody", sealed=b64(sealed))
+    envelope = Envelope(source="x", type=fact.TYPE, subject=fact.record, correlation_id="x")
+    await producer.send_and_wait(
+        DECISIONS, encode(fact), partition=request.header.reply_partition, headers=envelope.to_headers()
+    )
+
+
+@pytest.mark.parametrize("who", ["documents", "foreign"])
+async def test_an_answer_that_consent_did_not_sign_is_refused(
+    world: World, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decider whose certificate is not consent's, or not of this root, answers in vain: the flow stays unanswered."""
+    asker, record = world.asker(world.identity("documents-1")), new_record()
+    foreign = Authority(world.folder / "foreign")
+    impostor = (
+        world.identity("impostor", "documents", actions=())
+        if who == "documents"
+        else world.identity("impostor", "consent", actions=(), authority=foreign)
+    )
+    async with world.deciding("consent-1") as decider, asker.running():
+        await warmed(asker, record)
+        monkeypatch.setattr(decider.hearer, "_identity", impostor)
+        dropped = counted("carnet_flows_dropped_total", reason="answer-Untrusted")
+        with pytest.raises(ConsentUnreachable):
+            await asker.ask(record, QUESTION)
+        assert counted("carnet_flows_dropped_total", reason="answer-Untrusted") > dropped
+
+
+async def test_no_other_role_may_decide(world: World) -> None:
+    """A hearer with another role's certificate does not even start."""
+    with pytest.raises(ValueError, match="role"):
+        async with world.deciding("x", world.identity("documents-1")):
+            pytest.fail("it started")
+
+
+async def test_an_answer_to_another_question_is_refused(world: World, producer: AIOKafkaProducer, tap: Open) -> None:
+    """A true answer cannot be used for another question of the same asker: it was sealed under the first's digest."""
+    decisions, requests = await tap(DECISIONS), await tap(REQUESTS)
+    asker, record = world.asker(world.identity("documents-1")), new_record()
+    async with world.deciding("consent-1") as decider, asker.running():
+        await warmed(asker, record)
+        old: ConsumerRecord = (await decisions.take(50, seconds=0.5))[-1]
+        await requests.take(50, seconds=0.2)
+        decider.stopped = True
+        asked = asyncio.create_task(asker.ask(record, QUESTION))
+        (seen,) = await requests.take(1)
+        flow = orjson.loads(seen.value)["header"]["flow"]
+        value = orjson.dumps(orjson.loads(old.value) | {"flow": flow})
+        await producer.send_and_wait(DECISIONS, value, partition=0, headers=old.headers, key=old.key)
+        with pytest.raises(ConsentUnreachable):
+            await asked
+
+
+async def test_a_hundred_questions_at_once_are_all_answered(world: World) -> None:
+    """Batches form under load, and each asker gets the answer to its own question."""
+    asker = world.asker(world.identity("documents-1", partitions=(0, 1, 2)))
+    async with world.deciding("consent-1") as decider, asker.running():
+        await warmed(asker, new_record())
+        records = [new_record() for _ in range(100)]
+        assert await asyncio.gather(*(asker.ask(each, QUESTION) for each in records)) == [ALLOWED] * 100
+    assert set(records) <= {each.record for each in decider.heard}

@@ -1,0 +1,81 @@
+"""Finding a text wherever it lies: in files and in bytes, as UTF-8, UTF-16 or base64, in any case."""
+
+import os
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hit:
+    """A text that was found: its name, the form that it has there, where, and the bytes around it."""
+
+    name: str
+    form: str
+    place: str
+    around: str
+
+
+class Search:
+    """Looks for texts, by name, in every form that a leak could give them."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._needles = {needle: (name, form) for name, text in texts.items() for form, needle in forms(text)}
+        self._longest = max(map(len, self._needles))
+
+    def bytes(self, place: str, data: bytes) -> set[Hit]:
+        """Return what stands in these bytes: one hit for each text and form."""
+        if data.count(0) == len(data):
+            return set()
+        found = ((name, form, data.find(needle)) for needle, (name, form) in self._needles.items())
+        return {Hit(name, form, place, repr(data[max(0, at - 60) : at + 60])) for name, form, at in found if at >= 0}
+
+    def folder(self, folder: Path, *, but: Iterable[Path] = ()) -> set[Hit]:
+        """Return what stands in the files under a folder, as places relative to it."""
+        left_out, hits = set(but), set[Hit]()
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and left_out.isdisjoint(path.parents):
+                for block in _blocks(path, self._longest):
+                    hits |= self.bytes(str(path.relative_to(folder)), block)
+        return hits
+
+
+def forms(text: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, bytes) of each form of a text; of base64 the part that no neighbouring byte can change."""
+    for variant in dict.fromkeys((text, text.lower(), text.upper(), text.title())):
+        clear = variant.encode()
+        yield "utf-8", clear
+        yield "utf-16", variant.encode("utf-16-le")
+        yield "utf-16", variant.encode("utf-16-be")
+        for shift in range(3):
+            # Characters that hold bits of ours only: those of the `shift` bytes before us go, and those of what follows.
+            own = slice((shift * 8 + 5) // 6, (shift + len(clear)) * 8 // 6)
+            for encode in (b64encode, urlsafe_b64encode):
+                yield f"base64+{shift}", encode(b"\0" * shift + clear)[own]
+
+
+def written(text: str) -> dict[str, bytes]:
+    """Return a text in each form as a leak would write it, which is what a positive control plants."""
+    clear = text.encode()
+    encoded = {f"base64+{shift}": b64encode(b"x" * shift + clear + b"y") for shift in range(3)}
+    return {"utf-8": clear, "utf-16": text.encode("utf-16-le")} | encoded
+
+
+def _blocks(path: Path, overlap: int) -> Iterator[bytes]:
+    """Yield what a file holds, without its holes: the engines reserve far more than they write."""
+    with path.open("rb") as file:
+        start = 0
+        while True:
+            try:
+                start = os.lseek(file.fileno(), start, os.SEEK_DATA)
+            except OSError:
+                return  # no data after this
+            end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            while start < end:
+                # A text that lies across two blocks is whole in the second.
+                yield os.pread(file.fileno(), min(_BLOCK, end - start) + overlap, start)
+                start += _BLOCK
+            start = end
