@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge, Histogram
 
-from chassis import kafka, logs, telemetry
+from chassis import faults, kafka, logs, telemetry
 from chassis.flows import (
     DEADLINE_SECONDS,
     DECISIONS,
@@ -55,6 +55,7 @@ class _Waiting:
     record: str
     request: bytes
     answered: "asyncio.Future[FlowAnswer]"
+    hedged: bool = False
 
 
 class Asker:
@@ -101,6 +102,7 @@ class Asker:
             finally:
                 self._waiting.pop(flow, None)
                 IN_FLIGHT.set(len(self._waiting))
+        faults.point("asking.answered")
         ASKED.labels(question.action, answer.outcome).inc()
         ASK_SECONDS.labels(question.action).observe(time.monotonic() - started)
         return answer
@@ -122,6 +124,7 @@ class Asker:
             left = GIVE_UP_SECONDS - (time.monotonic() - started)
             async with asyncio.timeout(left):
                 await self._send(partition, request.record_id, value, headers)
+            faults.point("asking.sent")
             due = min(again - (time.monotonic() - started), left)
             try:
                 # shield: a hedge that is due must not cancel the answer.
@@ -132,6 +135,7 @@ class Asker:
                     return await asyncio.wait_for(answered, max(0, left))
             again += _HEDGE_EVERY_SECONDS
             partition = self._another(first)
+            self._waiting[request.header.flow].hedged = True
 
     def _another(self, first: int) -> int:
         """Return a partition that a different decider answered last; any other one while none is known."""
@@ -209,7 +213,9 @@ class Asker:
         except Exception as error:  # noqa: BLE001 - whoever may write here must not make us deaf
             DROPPED.labels(f"answer-{type(error).__name__}").inc()
             return
-        self._decider_of[partition_of(waiting.record)] = fact.decider
+        if not waiting.hedged:
+            # After a second try the answer may have come by either partition: it does not tell whose the first one is.
+            self._decider_of[partition_of(waiting.record)] = fact.decider
         if not waiting.answered.done():
             waiting.answered.set_result(answer)
 

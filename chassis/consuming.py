@@ -145,6 +145,7 @@ class Consuming:
             return
         faults.point("consuming.ended")
         await self._commit(record)
+        faults.point("consuming.committed")
 
     async def _ended(self, record: ConsumerRecord) -> None:
         # FastStream passes over an exception and the next commit would cover this event: a letter waits for its
@@ -153,7 +154,9 @@ class Consuming:
         if await self._patiently(lambda: self._letters.blocked(key), Exception):
             await self._patiently(lambda: self._letters.add(record, None), Exception)
             await self._unless_alone(key, record)
-        elif (error := await self._tried(record)) is not None:
+            return
+        faults.point("consuming.taken")
+        if (error := await self._tried(record)) is not None:
             await self._patiently(lambda: self._letters.add(record, error), Exception)
             _log.error(
                 "set aside",

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from chassis import kafka, logs
+from chassis import faults, kafka, logs
 from chassis.flows import (
     DEADLINE_SECONDS,
     DECISIONS,
@@ -68,6 +69,29 @@ class Judged:
 Judge = Callable[[Heard], Awaitable[Judged | None]]
 
 
+class _FromWhatIsInTime(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Begins each partition that this decider takes over at the oldest question that may still be answered.
+
+    Nothing is committed: a question that two deciders hear is told apart by its cause, and a late one is dropped.
+    """
+
+    def __init__(self, reader: AIOKafkaConsumer) -> None:
+        self._reader = reader
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """Let go: what is being judged is finished all the same."""
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        """Seek."""
+        since = int(time.time() * 1000) - MAX_DEADLINE_MS
+        found = await self._reader.offsets_for_times(dict.fromkeys(assigned, since))
+        for place, offset in found.items():
+            if offset is not None:
+                self._reader.seek(place, offset.offset)
+            else:
+                await self._reader.seek_to_end(place)
+
+
 class Hearer:
     """A decider's ear and mouth: it hears questions and answers each to the instance that asked."""
 
@@ -94,15 +118,15 @@ class Hearer:
             reader = kafka.consumer(
                 self._settings,
                 group_id=self.GROUP,
-                # A static member: a decider that is killed and started again takes its partitions back at once. Else the
-                # group would wait for the dead one's session to end, and no decider would hear anything meanwhile.
+                # A static member: a decider that is killed and started again takes its partitions back at once.
+                # Else the group would wait for the dead one's session to end, and no decider would hear meanwhile.
                 group_instance_id=self._me.instance,
                 auto_offset_reset="latest",
                 session_timeout_ms=10_000,
                 max_poll_records=128,
             )
             await stack.enter_async_context(kafka.started(reader))
-            reader.subscribe([REQUESTS])
+            reader.subscribe([REQUESTS], listener=_FromWhatIsInTime(reader))
             hearing = asyncio.create_task(self._hear(reader, producer))
             try:
                 yield
@@ -122,6 +146,8 @@ class Hearer:
                     _log.warning("interrupted", error=type(error).__name__)
                     await asyncio.sleep(0.2)
                     continue
+                if batches:
+                    faults.point("hearing.heard")
                 for record in (each for batch in batches.values() for each in batch):
                     if (heard := self._proved(record)) is not None:
                         task = asyncio.create_task(self._judged(heard, producer))
@@ -141,8 +167,10 @@ class Hearer:
     async def _judged(self, heard: Heard, producer: AIOKafkaProducer) -> None:
         try:
             judged = await self._judge(heard)
+            faults.point("hearing.judged")
             if judged is not None:
                 await self._answer(heard, judged, producer)
+                faults.point("hearing.answered")
         except Exception as error:  # noqa: BLE001 - nobody is answered: the asker fails closed
             _log.error("not judged", error=type(error).__name__, where=logs.where(error.__traceback__))
             DROPPED.labels("failed").inc()

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from chassis import faults
 from chassis.mongo import Mongo, Session
 
 COLLECTION = "inbox"
@@ -23,4 +24,5 @@ async def claim(mongo: Mongo, consumer: str, event_id: str, session: Session) ->
     if await mongo[COLLECTION].find_one({"_id": name}, session=session) is not None:
         return False
     await mongo[COLLECTION].insert_one({"_id": name, "at": datetime.now(UTC)}, session=session)
+    faults.point("inbox.claimed")
     return True

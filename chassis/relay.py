@@ -68,11 +68,14 @@ class Relay:
         rows = await self._mongo[COLLECTION].find({}).sort("created_at", 1).limit(_BATCH).to_list(_BATCH)
         if not rows:
             return 0
+        faults.point("relay.found")
         sent = [await self._send(producer, row) for row in rows]
+        faults.point("relay.sent")
         results = await asyncio.gather(*sent, return_exceptions=True)
         done = [row["_id"] for row, result in zip(rows, results, strict=True) if not isinstance(result, BaseException)]
         faults.point("relay.published")
         await self._mongo[COLLECTION].delete_many({"_id": {"$in": done}})
+        faults.point("relay.removed")
         PUBLISHED.inc(len(done))
         if len(done) < len(rows):
             # The broker refused a batch: this producer's sequence is broken for good (see kafka's idempotence).

@@ -28,7 +28,9 @@ Hook = Callable[..., Coroutine[Any, Any, Any]]
 _FIRST_BASE, _LAST_BASE = 1_024, 65_435
 _NEEDED_BYTES = int(1.5 * 2**30)
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Carnet on this machine.")
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Carnet on this machine."
+)
 # Standard output is for what was asked (a token, a table); what happens meanwhile goes to standard error.
 _console, _meanwhile = Console(), Console(stderr=True)
 

@@ -390,7 +390,7 @@ def _cpu_seconds(pid: int) -> float:
     """Return the user and system time of a process (proc(5), fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     ticks = int(fields[11]) + int(fields[12])
-    return ticks / _TICKS
+    return float(ticks / _TICKS)
 
 
 def _ins(number: int) -> str:

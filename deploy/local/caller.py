@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -59,7 +60,10 @@ class Caller:
 
     async def deposit(self, request: bytes) -> Answer:
         """Deposit by ITI-105."""
-        return await self.ask("POST", "/fhir/DocumentReference", data=request, headers={"Content-Type": FHIR_JSON})
+        # As a file: aiohttp sends large bytes in one piece otherwise, and warns.
+        return await self.ask(
+            "POST", "/fhir/DocumentReference", data=BytesIO(request), headers={"Content-Type": FHIR_JSON}
+        )
 
     async def search(self, **more: str) -> Answer:
         """List the current documents by ITI-67."""

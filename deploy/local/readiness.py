@@ -18,6 +18,9 @@ _OK = 200
 
 async def ready(kind: Kind, port: int) -> bool:
     """Say whether what listens on this port of 127.0.0.1 does its work."""
+    if not await _listens(port):
+        # The clients would report each refused connection of an engine that boots.
+        return False
     if kind == "mongod":
         return await asyncio.to_thread(mongod_ready, port)
     if kind == "kafka":
@@ -31,6 +34,15 @@ async def ready(kind: Kind, port: int) -> bool:
             # The door answers 404 for "/": it stands.
             return answer.status == _OK or kind == "front-door"
     return False
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def mongod_ready(port: int) -> bool:

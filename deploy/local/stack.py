@@ -27,7 +27,7 @@ DEFAULT_PROCESSES = (
 )
 # What a terminal may tell the processes; every other CARNET_ variable is the stack's own.
 _PASSED_ON = ("CARNET_LOG_LEVEL", "CARNET_MONGO_DRIVER")
-_READY_SECONDS = 60.0
+_READY_SECONDS = 90.0
 
 Event = Literal["starting", "waiting", "ready", "stopping", "stopped"]
 Watch = Callable[[str, Event], None]

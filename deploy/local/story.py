@@ -71,7 +71,7 @@ class _Story:
         """End what an earlier telling left in force, so that each one begins alike."""
         camille = await self._as("camille")
         actors = {f"person:8{each['rpps']}" for each in self.people["professionals"].values()}
-        actors.add(f"organisation:{self.people['applications']['assureur']['organisation']}")
+        actors |= {f"organisation:{each}" for each in self.people["applications"]["assureur"]["organisations"]}
         for each in (await _settled(camille.directives, "Camille's directives")).json()["directives"]:
             if each["subject"] in actors:
                 _must(await camille.end(each["id"]), _OK, "ending an earlier directive")
@@ -142,10 +142,9 @@ class _Story:
 
     async def _insurer(self) -> None:
         camille, insurer = await self._as("camille"), await self._as("assureur", "camille")
-        begun = await camille.begin(
-            kind="authorise", organisation=self.people["applications"]["assureur"]["organisation"]
-        )
-        self._say("Camille authorises the insurer", _must(begun, _CREATED, "the insurer's authorisation"), "")
+        for organisation in self.people["applications"]["assureur"]["organisations"]:
+            begun = _must(await camille.begin(kind="authorise", organisation=organisation), _CREATED, "her agreement")
+            self._say("Camille authorises the insurer", begun, begun.json()["id"])
         for what, answer in (
             ("the insurer lists", await insurer.search()),
             ("the insurer reads", await insurer.read(self.document)),

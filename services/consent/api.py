@@ -1,6 +1,7 @@
 """Consent's own interface: directives and journal, each call a flow that is journalled before it is answered."""
 
 from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query
@@ -17,10 +18,11 @@ from services.consent.flows import actor_of
 from services.consent.phrases import entry_view
 from services.consent.ports import OutcomeUnknown, RecordUnknown
 from services.consent.use_cases.decide import Contended, Decided
-from services.consent.use_cases.govern import Asking, Govern, NothingSuch, Refused, TooMany
+from services.consent.use_cases.govern import AlreadyOver, Asking, Govern, NothingSuch, Refused, TooMany
 
 _T = TypeVar("_T")
 _RPPS_DIGITS = 11
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)  # the journal must be able to say it, in Paris time
 _FHIR_ID = r"^(?:[a-z2-7]{26}-)?[a-z2-7]{26}$"
 
 
@@ -33,7 +35,9 @@ class DirectiveBody(BaseModel):
     professional: str | None = Field(default=None, pattern=r"^[0-9]{11,12}$", description="RPPS, or '8' + RPPS.")
     organisation: str | None = Field(default=None, pattern=r"^[0-9A-Z]{9,10}$", description="FINESS.")
     document: str | None = Field(default=None, pattern=_FHIR_ID, description="Id of a DocumentReference.")
-    until: AwareDatetime | None = Field(default=None, description="ISO 8601 with its offset; without end if absent.")
+    until: AwareDatetime | None = Field(
+        default=None, lt=_LATEST, description="ISO 8601 with its offset; without end if absent."
+    )
 
     @model_validator(mode="after")
     def _one_subject(self) -> "DirectiveBody":
@@ -117,6 +121,8 @@ class _Answering:
             raise self._refusal(refused) from None
         except NothingSuch as error:
             raise Problem(404, f"no-such-{error}", f"This record holds no such {error}.") from None
+        except AlreadyOver:
+            raise Problem(422, "already-over", "'until' is past: nothing would change. Name a time to come.") from None
         except TooMany:
             raise Problem(409, "too-many-directives", "End some directives before you add another.") from None
         except RecordUnknown:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from chassis import faults
 from chassis.announcements import Announcements
 from chassis.consuming import Consuming
 from chassis.dead_letters import DeadLetters
@@ -81,7 +82,9 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         async def work(session: Session) -> None:
             fact = DepositUnconfirmed(record=each.record, document=each.document, version=each.version)
             await document_keys.asked(each, session)
+            faults.point("consent.question.noted")
             await outbox.add(fact, session, correlation_id=each.document)
+            faults.point("consent.question.asked")
 
         await mongo.transact(work)
 

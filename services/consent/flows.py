@@ -7,7 +7,7 @@ from chassis.flows import DROPPED
 from chassis.hearing import Heard, Judged
 from chassis.sealing import b64, canonical, derive, digest
 from chassis.tokens import AccessToken, TokenRefused, TokenVerifier
-from contracts.consent import FlowAnswer, Grant
+from contracts.consent import FlowAnswer, FlowQuestion, Grant
 from services.consent.domain.flow import Action, Actor, Deposit, Flow
 from services.consent.domain.rules import Rules
 from services.consent.ports import Held
@@ -51,7 +51,7 @@ class Judge:
             return None
         question = heard.question
         action = Action(question.action.value)
-        if (action is Action.DEPOSIT) is (question.deposit is None):
+        if not _whole(action, question):
             DROPPED.labels("malformed").inc()
             return None
         deposit = Deposit(**question.deposit.model_dump()) if question.deposit else None
@@ -94,6 +94,14 @@ class Judge:
         live = flow.action is Action.DEPOSIT and any(each.state == "live" for each in decided.released)
         grants = tuple(_grant(each, flow, decided.entry.at if decided.entry else 0) for each in decided.released)
         return FlowAnswer(outcome="allowed", grants=grants, already_stored=live)
+
+
+def _whole(action: Action, question: FlowQuestion) -> bool:
+    """Say whether a question names what its action is about; consent's own interface is not asked for from outside."""
+    if action is Action.DEPOSIT:
+        return question.deposit is not None and not question.documents
+    named = bool(question.documents) if action in {Action.READ, Action.NOTIFY} else action is Action.LIST
+    return named and question.deposit is None
 
 
 def actor_of(token: AccessToken) -> Actor:

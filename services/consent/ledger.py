@@ -34,6 +34,9 @@ class Ledger:
         entries = await self._journal.changing(record, known.version, version) if version > known.version else []
         # Nothing is awaited from here on. Another task may have folded meanwhile: take in only what is newer.
         state = self._records.setdefault(record, known)
+        if state.version < known.version:
+            # Forgotten and folded anew meanwhile, not as far: the entries between would be passed over.
+            state = self._records[record] = known
         for entry in entries:
             if entry.version > state.version:
                 state.apply(entry)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
+from chassis import faults
 from chassis.asking import ConsentUnreachable, FlowsShed
 from chassis.tokens import AccessToken, TokenRefused, patient_digest
 from chassis.web import bearer
@@ -136,6 +137,7 @@ def router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
     async def deposit(request: Request) -> Response:
         read, token = caller(request)
         body, now = await _body(request), datetime.now(UTC)
+        faults.point("documents.deposit.received")
         if len(body) > _LARGE_BODY:
             parsed = await asyncio.to_thread(parse_deposit, body, now=now)
         else:

@@ -77,6 +77,7 @@ class MongoShelf:
             faults.point("documents.deposit.inserted")
             if not await self._blobs.keep(kept.blob, session):
                 raise Abandoned  # swept: more than a day went by
+            faults.point("documents.deposit.blob-kept")
             await self._outbox.add(_deposited(kept), session, correlation_id=correlation_id)
             faults.point("documents.deposit.told")
 
@@ -109,7 +110,9 @@ class MongoShelf:
             if row is None:
                 tombstone = {"_id": name, "record": record, "document": document, "abandoned": datetime.now(UTC)}
                 await self._rows.insert_one(tombstone, session=session)
+                faults.point("documents.settle.given-up")
             await self._outbox.add(fact, session, correlation_id=document, causation_id=event_id)
+            faults.point("documents.settle.told")
 
         try:
             await self._mongo.transact(work)

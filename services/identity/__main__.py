@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from chassis.command import command
 from chassis.mongo import DatabaseError
 from chassis.repeating import Repeated, repeat
 from chassis.roles import Service, background
-from chassis.settings import UnsafeSettings
 from services.identity import beats, registry_file, trust
 from services.identity.api import router
 from services.identity.bootstrap import Room, bootstrap, registering
@@ -72,7 +72,7 @@ def register(
             typer.echo(f"{fault.path or file.name}: {fault.reason}", err=True)
         typer.echo("Nothing was registered.", err=True)
         raise typer.Exit(1) from None
-    except (OSError, UnsafeSettings, DatabaseError) as error:
+    except (OSError, ValidationError, DatabaseError) as error:
         # A database's error may quote its document: its class says enough.
         said = type(error).__name__ if isinstance(error, DatabaseError) else str(error)
         typer.echo(f"carnet identity: {said}", err=True)

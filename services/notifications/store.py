@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from chassis import inbox
+from chassis import faults, inbox
 from chassis.mongo import Mongo, Session
 from services.notifications.domain import Item, Kind
 
@@ -48,6 +48,7 @@ class MongoItems:
                 "read_at": None,
             }
             await self._items.insert_one(row, session=session)
+            faults.point("notifications.notify.inserted")
             return True
 
         return await self._mongo.transact(work)

@@ -147,6 +147,7 @@ async def test_the_patient_is_told_why(record: Opened) -> None:
     """The same refusal stands in the patient's journal with its rule and a French sentence."""
     document = await hidden(record)
     assert (await record.caller(doctor(PETIT, "920000017")).read(document)).status == 404
-    entry = (await record.caller(PATIENT).journal()).json()["entries"][1]
-    assert (entry["action"], entry["outcome"], entry["rule"]["id"]) == ("read", "refused", "hidden-by-patient")
+    entries = (await record.caller(PATIENT).journal()).json()["entries"]
+    (entry,) = (each for each in entries if each.get("action") == "read")
+    assert (entry["outcome"], entry["rule"]["id"]) == ("refused", "hidden-by-patient")
     assert entry["rule"]["sentence"] in entry["phrase"]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from chassis import faults
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.rules import Rules
 from services.consent.ledger import Ledger
@@ -40,6 +41,8 @@ class AbandonDeposit:
             )
             if (await self._journal.append([entry]))[0]:
                 self._ledger.appended(entry)
+                faults.point("consent.abandon.appended")
                 break
             await asyncio.sleep(0.01)
         await self._keys.destroy(record, document, version)
+        faults.point("consent.abandon.destroyed")

@@ -1,5 +1,6 @@
 """Confirm a deposit: documents says that its ciphertext stands."""
 
+from chassis import faults
 from services.consent.ports import DocumentKeys
 
 
@@ -12,3 +13,4 @@ class ConfirmDeposit:
     async def __call__(self, record: str, document: str, version: int, digest: str) -> None:
         """Confirm; a repeat changes nothing."""
         await self._keys.confirm(record, document, version, digest)
+        faults.point("consent.confirm.confirmed")

@@ -61,7 +61,9 @@ class Decide:
             decided = await self._decided(flow)
         if decided is None or flow.action in _KEYLESS or not decided.documents:
             return decided
-        return replace(decided, released=await self._release((flow.record, decided.documents)))
+        released = await self._release((flow.record, decided.documents))
+        faults.point("consent.decide.released")
+        return replace(decided, released=released)
 
     async def one(self, flow: Flow) -> Decided:
         """Decide a flow of consent's own interface; raise Contended if it could not be."""
@@ -74,6 +76,7 @@ class Decide:
         document, held = "", False
         for turn in range(_MOST_TURNS):
             record = await self._ledger.current(flow.record)
+            faults.point("consent.decide.folded")
             if record is None:
                 return Decided(flow, None)
             if self._late(flow):
@@ -100,6 +103,7 @@ class Decide:
             if (existing := await self._journal.by_cause(flow.record, flow.id)) is not None:
                 return await self._again(flow, existing)
             await self._ledger.folded(flow.record)
+            faults.point("consent.decide.overtaken")
             await asyncio.sleep(_TURN_SECONDS * turn)  # another decider is at the same record
         raise Contended
 
@@ -120,9 +124,12 @@ class Decide:
 
     async def _again(self, flow: Flow, existing: Entry) -> Decided | None:
         """Answer a repeat only if it is the same request, in time, and nothing since could change the verdict."""
+        faults.point("consent.decide.repeated")
         said, outcome = existing.flow, existing.outcome
         if said is None or outcome is None or said.digest != flow.digest or self._late(flow):
             return None
+        if existing.policies != self._rules.digest:
+            return None  # other rules judged it: what they allowed is not ours to release
         record = await self._ledger.folded(flow.record)
         if record is None or record.last_change > existing.version:
             return None

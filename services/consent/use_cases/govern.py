@@ -28,7 +28,11 @@ class NothingSuch(LookupError):
 
 
 class TooMany(ValueError):
-    """The record holds as many directives as it may."""
+    """As many directives are in force as a record may hold."""
+
+
+class AlreadyOver(ValueError):
+    """The directive would end before it begins: whoever says it believes that something changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,9 @@ class Govern:
         self._decide, self._ledger, self._journal, self._clock = decide, ledger, journal, clock
 
     async def change(self, asking: Asking, change: Change) -> Decided:
-        """Begin or end a directive; the verdict and the change are one entry. Raises Refused, NothingSuch, TooMany."""
+        """Begin or end a directive; the verdict and the change are one entry. Raises Refused or what is impossible."""
         if asking.actor.kind == "patient":
-            self._possible(await self._state(asking), change)
+            self._possible(await self._state(asking), change, self._clock())
         return await self._flow(asking, Action.CHANGE_DIRECTIVES, change)
 
     async def directives(self, asking: Asking) -> list[Directive]:
@@ -89,10 +93,13 @@ class Govern:
         return state
 
     @staticmethod
-    def _possible(state: Record, change: Change) -> None:
+    def _possible(state: Record, change: Change, now: int) -> None:
+        if change.until is not None and change.until <= now:
+            raise AlreadyOver
         if change.kind == "end" and change.ends not in state.directives:
             raise NothingSuch("directive")
         if change.kind == "hide" and change.subject not in state.documents:
             raise NothingSuch("document")
-        if change.kind != "end" and len(state.directives) >= MOST_DIRECTIVES:
+        # What is over by itself does not count: nobody could see it, end it, and so make room for a block.
+        if change.kind != "end" and sum(each.holds(now) for each in state.directives.values()) >= MOST_DIRECTIVES:
             raise TooMany

@@ -35,6 +35,7 @@ class Deposit:
         if not answer.already_stored and grant.content_key is not None:
             await self._store(parsed, record, grant, unb64(grant.content_key))
         stands = (await self._shelf.find(record, [(grant.document, grant.version)])).get(grant.document)
+        faults.point("documents.deposit.found")
         if stands is None:
             raise Abandoned
         return opened(stands, grant)
@@ -42,10 +43,12 @@ class Deposit:
     async def _store(self, parsed: ParsedDeposit, record: str, grant: Grant, content_key: bytes) -> None:
         if await self._shelf.find(record, [(grant.document, grant.version)]):
             return  # the first try stored it, and consent has not heard of it yet
+        faults.point("documents.deposit.absent")
         where = (record, grant.document, grant.version)
         ciphertext = await _maybe_apart(
             len(parsed.content), lambda: encrypt(content_key, parsed.content, sealed_for("content", *where))
         )
+        faults.point("documents.deposit.encrypted")
         # A name of its own for each try: of two retries at once, one must not touch the other's bytes.
         blob = f"{record}:{grant.document}:{b64(urandom(9))}"
         await self._blobs.put(blob, ciphertext)
@@ -63,6 +66,7 @@ class Deposit:
         )
         if not await self._shelf.keep(kept, grant.document):
             await self._blobs.drop(blob)
+            faults.point("documents.deposit.dropped")
         faults.point("documents.deposit.kept")
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from chassis import faults
 from services.notifications.domain import Kind
 from services.notifications.ports import Consent, Items
 
@@ -19,5 +20,7 @@ class Notify:
             return True  # a redelivery: asking again would put a second decision in the person's journal
         if not await self.consent.allows(record, document, event_id, correlation_id):
             return False
+        faults.point("notifications.notify.allowed")
         await self.items.put(record, event_id, Kind.NEW_DOCUMENT)
+        faults.point("notifications.notify.put")
         return True

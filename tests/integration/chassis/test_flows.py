@@ -45,12 +45,12 @@ class Decider:
     heard: list[Heard] = field(default_factory=list)
     stopped: bool = False
 
-    async def judge(self, questions: list[Heard]) -> list[Judged | None]:
+    async def judge(self, question: Heard) -> Judged | None:
         """Allow, or never return."""
         if self.stopped:
             await asyncio.Event().wait()
-        self.heard += questions
-        return [Judged(ALLOWED, {"version": 1}) for _ in questions]
+        self.heard.append(question)
+        return Judged(ALLOWED, {"version": 1})
 
     def knows(self, flow: str) -> int:
         """Return how often this flow was judged."""
@@ -90,8 +90,8 @@ class World:
         private = [self.sealing_key]
         me = identity or self.identity(instance, "consent", actions=())
 
-        async def judge(questions: list[Heard]) -> list[Judged | None]:
-            return await decider.judge(questions)
+        async def judge(question: Heard) -> Judged | None:
+            return await decider.judge(question)
 
         decider = Decider(Hearer(self.engines.kafka, me, self.trust, private, judge))
         async with decider.hearer.running():
@@ -155,8 +155,8 @@ async def resend(producer: AIOKafkaProducer, request: FlowRequested) -> None:
 
 
 async def warmed(asker: Asker, record: str) -> FlowAnswer:
-    """Ask until somebody answers: a decider that has just joined may have missed a first question."""
-    for _ in range(5):
+    """Ask until somebody answers: one who has just joined may have missed it, one who left holds partitions 10 s."""
+    for _ in range(8):
         try:
             return await asker.ask(record, QUESTION)
         except ConsentUnreachable:

@@ -19,23 +19,17 @@ from joserfc.jwk import OKPKey
 from deploy.local.caller import Caller
 from deploy.local.stack import ROOT, Stack
 from services.identity.domain import ins_key, luhn_holds
+from tests.integration.privacy.canaries import person
 
-# Every canary in words begins with it, so that one search finds them all.
-STEM = "Qwxzkvjbqhfg"
 SYSTEM_OID = "1.2.250.1.213.1.4.10"
 SYSTEM = f"urn:oid:{SYSTEM_OID}"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def canary(name: str) -> str:
-    """Return a text that stands nowhere else."""
-    return STEM + name
-
-
 def new_ins() -> str:
     """Return a random INS whose key holds."""
-    number = f"2{random.randint(10**11, 10**12 - 1)}"[:13].ljust(13, "7")  # noqa: S311 - nobody's
+    number = f"2{random.randint(10**11, 10**12 - 1)}"  # noqa: S311 - nobody's
     return f"{number}{ins_key(number):02}"
 
 
@@ -66,6 +60,7 @@ class People:
     ins: str = field(default_factory=new_ins)
     record: str = ""
     tokens: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)  # INS of other people, in requests that are refused
     _keys: dict[str, OKPKey] = field(default_factory=dict)
 
     @property
@@ -122,7 +117,9 @@ class People:
             "rpps-moreau": MOREAU.rpps,
             "rpps-petit": PETIT.rpps,
             "patient-digest": urlsafe_b64encode(digest).rstrip(b"=").decode(),
-        } | {f"token-part-{number}": part for number, part in enumerate(parts)}
+            **{f"ins-of-another-{number}": ins for number, ins in enumerate(self.others)},
+            **{f"token-part-{number}": part for number, part in enumerate(parts)},
+        }
 
     async def _token(self, client: str, **form: str) -> str:
         form |= {"client_assertion_type": _CLIENT_ASSERTION, "client_assertion": self.assertion(client, sub=client)}
@@ -143,18 +140,18 @@ class People:
         def application(client: str, kind: str, *purposes: str, **more: Any) -> dict[str, Any]:
             self._keys[client] = OKPKey.generate_key("Ed25519")
             jwk = {name: self._keys[client].as_dict(private=False)[name] for name in ("kty", "crv", "x")}
-            name = canary(f" logiciel {client}")
+            name = person(f" logiciel {client}")
             return {"client_id": client, "name": name, "kind": kind, "jwk": jwk, "purposes": list(purposes)} | more
 
         doctors = (MOREAU, PETIT)
         return {
-            "organisations": [{"finess": each.finess, "name": canary(f" cabinet {each.name}")} for each in doctors],
+            "organisations": [{"finess": each.finess, "name": person(f" cabinet {each.name}")} for each in doctors],
             "professionals": [
                 {
                     "rpps": each.rpps,
                     "title": "Dr",
-                    "given_name": canary("given"),
-                    "family_name": canary(each.name),
+                    "given_name": person("given"),
+                    "family_name": person(each.name),
                     "profession": "10",
                     "organisations": [each.finess],
                 }
@@ -172,8 +169,8 @@ class People:
                     "system": SYSTEM,
                     "ins": self.ins,
                     "traits": {
-                        "birth_name": canary("-BIRTH").upper(),
-                        "first_names": [canary("first")],
+                        "birth_name": person("-BIRTH").upper(),
+                        "first_names": [person("first")],
                         "sex": "F",
                         "birth_date": "1979-03-28",
                         "birth_place": "51215",

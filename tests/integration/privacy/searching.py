@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK = 32 * 1024 * 1024
+_BLOCK = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,8 +28,8 @@ class Search:
 
     def bytes(self, place: str, data: bytes) -> set[Hit]:
         """Return what stands in these bytes: one hit for each text and form."""
-        if data.count(0) == len(data):
-            return set()
+        # What is zeroed in advance is most of a journal. One zero stays: UTF-16 may begin or end with it.
+        data = b"\0" + data.strip(b"\0") + b"\0"
         found = ((name, form, data.find(needle)) for needle, (name, form) in self._needles.items())
         return {Hit(name, form, place, repr(data[max(0, at - 60) : at + 60])) for name, form, at in found if at >= 0}
 
@@ -44,8 +44,9 @@ class Search:
 
 
 def forms(text: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of each form of a text; of base64 the part that no neighbouring byte can change."""
-    for variant in dict.fromkeys((text, text.lower(), text.upper(), text.title())):
+    """Yield (name, bytes) of each form of a text, a word in any case; of base64 what no neighbouring byte can change."""
+    cases = (text, text.lower(), text.upper(), text.title()) if text.isalpha() else (text,)
+    for variant in dict.fromkeys(cases):
         clear = variant.encode()
         yield "utf-8", clear
         yield "utf-16", variant.encode("utf-16-le")

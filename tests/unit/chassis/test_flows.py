@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from chassis import asking
 from chassis.asking import Asker, ConsentUnreachable, FlowsShed
-from chassis.flows import DECISIONS, REQUESTS, partition_of, request_digest
+from chassis.flows import DECISIONS, PROMISE, REQUESTS, partition_of, request_digest
 from chassis.hearing import Heard, Hearer, Judged, in_time
-from chassis.sealing import b64, seal_to
+from chassis.sealing import b64, digest, seal_to, unb64, unseal
 from chassis.settings import KafkaSettings
-from chassis.trust import AnnouncedKeys, Authority, InstanceIdentity, Trust
+from chassis.trust import AnnouncedKeys, Authority, InstanceIdentity, Trust, sign
 from contracts.consent import Action, FlowAnswer, FlowDecided, FlowQuestion, FlowRequested, Grant
 from contracts.registry import Envelope, catalogue, encode
 
@@ -211,8 +211,8 @@ async def test_a_question_under_another_certificate_is_dropped(ends: Ends) -> No
     assert ends.heard(sent.changed(certificate=thief.certificate)) is None
     request = FlowRequested.model_validate_json(sent.value).model_copy(update={"certificate": thief.certificate})
     resigned = request.model_copy(update={"signature": b64(thief.signing_key.sign(request_digest(request)))})
-    # The thief may sign it anew under his own name: then it is his question, and the answer is sealed to him. What
-    # he cannot know is that it held a token; that is why a service keeps requests short and consent judges by flow id.
+    # A certified thief may sign the sealed part anew under his own name: the flow id binds the whole request, so it is
+    # another request under a known id, and consent drops what differs from the entry.
     heard = ends.heard(sent.record(value=encode(resigned)))
     assert heard is not None
     assert heard.certificate.instance == "documents-2"
@@ -321,6 +321,38 @@ async def test_an_answer_is_for_its_question_only(ends: Ends) -> None:
         return answer.changed(sealed=old["sealed"])
 
     answering(ends, change=replayed)
+    with pytest.raises(ConsentUnreachable):
+        await ends.asker.ask(RECORD, QUESTION)
+
+
+async def test_an_instance_cannot_name_another_s_reply_partition(ends: Ends) -> None:
+    """Signed or not, a question whose answer would go to a partition that is not its instance's is dropped."""
+    ends.asker._me = replace(ends.asker._me, reply_partitions=frozenset({4}))
+    assert ends.heard((await ends.asked()).record()) is None
+
+
+@pytest.mark.parametrize("changed", ["answer", "request", "recipient", "exp", "key"])
+async def test_an_answer_that_was_not_promised_is_not_believed(ends: Ends, changed: str) -> None:
+    """The decider's promise names the request, the recipient and the answer, holds now, and is signed by its key."""
+
+    def forged(answer: Sent) -> ConsumerRecord[bytes, bytes]:
+        request = request_digest(FlowRequested.model_validate_json(ends.broker.sent[-1].value))
+        sealed = unb64(orjson.loads(answer.value)["sealed"])
+        said = orjson.loads(unseal(ends.asker._identity.sealing_key, sealed, request))
+        promise = orjson.loads(unb64(said["promise"].split(".")[1]))
+        promise |= {
+            "answer": {"answer": digest(b"another")},
+            "request": {"request": digest(b"another")},
+            "recipient": {"recipient": "documents-2"},
+            "exp": {"exp": 1},
+            "key": {},
+        }[changed]
+        signer = ends.identity("consent").signing_key if changed == "key" else ends.hearer._identity.signing_key
+        said["promise"] = sign(promise, signer, PROMISE)
+        public = ends.asker._identity.sealing_key.public_key()
+        return answer.changed(sealed=b64(seal_to(public, orjson.dumps(said), request)))
+
+    answering(ends, change=forged)
     with pytest.raises(ConsentUnreachable):
         await ends.asker.ask(RECORD, QUESTION)
 

@@ -9,6 +9,7 @@ from services.identity.domain import NIA, NIR, BadIdentifier, Ins, luhn_holds, r
 from services.identity.registry_file import parse
 
 TEST = "urn:oid:1.2.250.1.213.1.4.10"
+PEOPLE = (Path(__file__).parents[3] / "deploy/local/demo/people.json").read_bytes()
 VALID = [
     "284058832102532",
     "284052A32102552",
@@ -87,7 +88,7 @@ async def test_an_rpps_number_ends_with_its_luhn_key() -> None:
 
 
 async def test_a_finess_number_ends_with_its_luhn_key() -> None:
-    """Two public numbers (the hospitals of Paris and of Lyon) are taken; a changed digit is not; Corsica has a letter."""
+    """The public numbers of two hospitals are taken, a changed digit is not, and Corsica has a letter."""
     for right in ("750712184", "690781810", "2A0000014", "2B0000020"):
         assert require_finess(right) == right
     for wrong in ("750712185", "120459876", "75071218", "2C0000014", "7507121840", "75071218٤"):
@@ -105,7 +106,7 @@ async def test_luhn_sees_every_single_error() -> None:
 
 async def test_the_demo_people_can_be_registered() -> None:
     """The file that `make up` registers has no fault once its applications have keys."""
-    people = json.loads(Path("deploy/local/demo/people.json").read_text(encoding="utf-8"))
+    people = json.loads(PEOPLE)
     for application in people["applications"]:
         application["jwk"] = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43}
     assert parse(json.dumps(people).encode()).faults == ()

@@ -102,7 +102,7 @@ async def test_no_fault_quotes_what_was_written() -> None:
 )
 async def test_a_qualified_identity_is_whole(person: Any) -> None:
     """Without its INS, its birth place or a known status, or with an unknown field, it is refused."""
-    assert list(faults(persons=[person]))[0].startswith("persons[0]")
+    assert next(iter(faults(persons=[person]))).startswith("persons[0]")
 
 
 async def test_a_provisional_identity_needs_no_matricule() -> None:

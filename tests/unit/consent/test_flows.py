@@ -1,0 +1,317 @@
+"""What a proved question becomes, and what each asker may read of the decision: a professional's refusals are alike."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from chassis.hearing import Heard, Judged
+from chassis.sealing import digest
+from chassis.tokens import AccessToken, Application, Organisation, TokenVerifier, issue, signing_jwk
+from chassis.trust import Certificate
+from contracts.consent import Action, DepositAttributes, FlowAnswer, FlowQuestion
+from services.consent.domain.flow import Actor, Change
+from services.consent.flows import Judge
+from services.consent.ledger import Ledger
+from services.consent.use_cases.decide import Decide
+from services.consent.use_cases.govern import Asking, Govern
+from tests.unit.consent.memory import MemoryJournal, MemoryKeys
+from tests.unit.consent.people import (
+    ABSENT,
+    CAMILLE,
+    INSURER,
+    MOREAU,
+    NOTICES,
+    OTHER_RECORD,
+    PERSON,
+    PETIT,
+    RECORD,
+    RULES,
+    opening,
+    paper,
+)
+
+KEY = signing_jwk("identity-1", bytes(range(32)))
+FOREIGN = signing_jwk("identity-1", bytes(range(1, 33)))
+
+
+def now_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def access_token(actor: Actor, *, record: str = RECORD, seconds: int = 300, key: Any = KEY, **said: Any) -> str:
+    """Return the token that identity would give."""
+    now = int(time.time())
+    claims: dict[str, Any] = {
+        "sub": actor.id, "actor": actor.kind, "name": actor.name, "profession": actor.profession,
+        "organisation": Organisation(id=actor.organisation, name=actor.organisation_name or "")
+        if actor.organisation else None,
+        "application": Application(id=actor.application, name=actor.application_name, kind=actor.application_kind),
+        "purpose": {"patient": "PATRQT", "professional": "TREAT"}.get(actor.kind, "COVERAGE"),
+        "record": record, "patient": "p", "auth_time": now, "iat": now, "exp": now + seconds, "jti": uuid4().hex,
+    }  # fmt: skip
+    return issue(AccessToken(**claims | said), key)
+
+
+def certificate(role: str = "documents") -> Certificate:
+    """Return a proved instance's certificate."""
+    return Certificate(
+        f"{role}-1", role, frozenset(Action), frozenset({3}), Ed25519PrivateKey.generate().public_key(),
+        X25519PrivateKey.generate().public_key(), time.time() + 60,
+    )  # fmt: skip
+
+
+def heard(question: FlowQuestion, *, role: str = "documents", record: str = RECORD, **said: Any) -> Heard:
+    """Return a question as the hearer hands it over."""
+    held: dict[str, Any] = {
+        "flow": uuid4().hex, "record": record, "reply_partition": 3, "digest": digest(question.model_dump_json().encode()),
+        "deadline_ms": now_ms() + 1_500, "question": question, "certificate": certificate(role),
+        "correlation_id": "c", "traceparent": None,
+    }  # fmt: skip
+    return Heard(**held | said)
+
+
+@dataclass
+class Room:
+    """Consent on ports in memory, with one record open."""
+
+    judge: Judge
+    govern: Govern
+    journal: MemoryJournal
+    keys: MemoryKeys
+
+    async def answer(self, actor: Actor, action: Action, *documents: str, **more: Any) -> FlowAnswer:
+        """Return what an actor is answered."""
+        judged = await self.ask(actor, action, *documents, **more)
+        assert judged is not None
+        return judged.answer
+
+    async def ask(self, actor: Actor, action: Action, *documents: str, **more: Any) -> Judged | None:
+        """Ask under the actor's own token, or as a service in its own name."""
+        token = None if actor.kind == "service" else access_token(actor)
+        question = FlowQuestion(action=action, token=token, documents=documents, **more)
+        return await self.judge(heard(question, role=actor.id if actor.kind == "service" else "documents"))
+
+    async def deposit(self, actor: Actor = PETIT, name: str = "report", content: str = "content", **more: Any) -> FlowAnswer:
+        """Deposit."""
+        held = paper(name, content=content, **more)
+        deposit = DepositAttributes.model_validate({n: getattr(held, n) for n in held.__slots__})
+        return await self.answer(actor, Action.DEPOSIT, deposit=deposit)
+
+    async def say(self, change: Change) -> str:
+        """Have Camille change a directive."""
+        return (await self.govern.change(Asking(RECORD, CAMILLE, "PATRQT"), change)).flow.id
+
+
+@pytest.fixture
+def room() -> Room:
+    """Open one record."""
+    journal, keys = MemoryJournal(), MemoryKeys()
+    journal.entries[RECORD] = [opening()]
+    ledger, verifier = Ledger(journal), TokenVerifier()
+    verifier.use({"keys": [KEY.as_dict(private=False)]})
+    decide = Decide(ledger, journal, keys, RULES, now_ms)
+    return Room(Judge(decide, verifier, RULES), Govern(decide, ledger, journal, now_ms), journal, keys)
+
+
+async def _absent(room: Room) -> str:
+    await room.deposit()
+    await room.say(Change("authorise", PERSON))
+    return ABSENT
+
+
+async def _hidden(room: Room) -> str:
+    document = (await room.deposit()).grants[0].document
+    await room.say(Change("authorise", PERSON))
+    await room.say(Change("hide", document))
+    return document
+
+
+async def _masked(room: Room) -> str:
+    await room.say(Change("authorise", PERSON))
+    return (await room.deposit(visibility=("MASQUE_PS",))).grants[0].document
+
+
+async def _blocked(room: Room) -> str:
+    document = (await room.deposit(MOREAU)).grants[0].document
+    await room.say(Change("block", PERSON))
+    return document
+
+
+async def _not_authorised(room: Room) -> str:
+    return (await room.deposit()).grants[0].document
+
+
+async def _expired(room: Room) -> str:
+    await room.say(Change("authorise", PERSON, now_ms() + 20))
+    await asyncio.sleep(0.03)
+    return (await room.deposit()).grants[0].document
+
+
+async def _opposed(room: Room) -> str:
+    document = (await room.deposit(MOREAU)).grants[0].document
+    await room.say(Change("oppose"))
+    return document
+
+
+@pytest.mark.parametrize("action", [Action.READ, Action.LIST])
+@pytest.mark.parametrize(
+    "situation", [_absent, _hidden, _masked, _blocked, _not_authorised, _expired, _opposed], ids=lambda each: each.__name__
+)
+async def test_a_professional_cannot_tell_refusals_apart(
+    room: Room, situation: Callable[[Room], Awaitable[str]], action: Action
+) -> None:
+    """Hidden, masked, blocked, opposed, expired, never authorised and absent: the same bytes, with no reason."""
+    document = await situation(room)
+    answer = await room.answer(MOREAU, action, document)
+    assert answer.model_dump_json(exclude_none=True) == FlowAnswer(outcome="refused").model_dump_json(exclude_none=True)
+
+
+@pytest.mark.parametrize("situation", [_blocked, _not_authorised, _expired, _opposed], ids=lambda each: each.__name__)
+async def test_a_whole_list_is_refused_alike(room: Room, situation: Callable[[Room], Awaitable[str]]) -> None:
+    """A search without ids says as little."""
+    await situation(room)
+    answer = await room.answer(PETIT if situation is _opposed else MOREAU, Action.LIST)
+    assert answer == FlowAnswer(outcome="refused")
+
+
+async def test_the_patient_is_told_rule_law_and_sentence(room: Room) -> None:
+    """Camille learns exactly which rule refused her."""
+    answer = await room.answer(CAMILLE, Action.READ, ABSENT)
+    rule = RULES["no-such-document"]
+    assert answer == FlowAnswer(outcome="refused", rule=rule.id, law=rule.law, sentence=rule.sentence)
+
+
+async def test_a_red_line_tells_its_rule_to_anyone(room: Room) -> None:
+    """The insurer's application is told the public rule, whatever it asked for, in the same words."""
+    document = await _not_authorised(room)
+    rule = RULES["red-line-insurance"]
+    for documents in ([document], [ABSENT]):
+        answer = await room.answer(INSURER, Action.READ, *documents)
+        assert answer == FlowAnswer(outcome="red-line", rule=rule.id, law=rule.law, sentence=rule.sentence)
+
+
+async def test_keys_go_with_what_they_are_for(room: Room) -> None:
+    """A list releases metadata keys only, a read the content's too; the sub-keys differ."""
+    document = (await room.deposit()).grants[0].document
+    (listed,) = (await room.answer(CAMILLE, Action.LIST)).grants
+    (read,) = (await room.answer(CAMILLE, Action.READ, document)).grants
+    assert listed.content_key is None
+    assert read.content_key is not None
+    assert read.metadata_key == listed.metadata_key != read.content_key
+
+
+async def test_a_live_deposit_gives_its_content_key_to_no_retry(room: Room) -> None:
+    """While pending a retry may store; once the ciphertext stands the key to write it is not given again."""
+    (first,) = (await room.deposit(MOREAU)).grants
+    retried = await room.deposit(MOREAU)
+    assert retried.grants == (first,)
+    assert not retried.already_stored
+    await room.keys.confirm(RECORD, first.document, 1, "d" * 43)
+    again = await room.deposit(MOREAU)
+    assert (again.already_stored, again.grants[0].content_key) == (True, None)
+    assert (await room.deposit(MOREAU, content="other")).model_dump(exclude_defaults=True) == {"outcome": "conflict"}
+
+
+async def test_a_notice_releases_no_key(room: Room) -> None:
+    """The service that tells that there is news gets a yes, and nothing to read with."""
+    document = (await room.deposit()).grants[0].document
+    answer = await room.answer(NOTICES, Action.NOTIFY, document)
+    assert answer == FlowAnswer(outcome="allowed")
+
+
+async def test_an_unknown_record_is_stale(room: Room) -> None:
+    """A record that consent never opened is neither allowed nor refused, and nothing is written."""
+    question = FlowQuestion(action=Action.LIST, token=access_token(CAMILLE, record=OTHER_RECORD))
+    judged = await room.judge(heard(question, record=OTHER_RECORD))
+    assert judged is not None
+    assert judged.answer == FlowAnswer(outcome="stale")
+    assert OTHER_RECORD not in room.journal.entries
+
+
+READ = FlowQuestion(action=Action.READ, documents=(ABSENT,))
+
+
+@pytest.mark.parametrize(
+    ("question", "role"),
+    [
+        (READ.model_copy(update={"token": access_token(CAMILLE, record=OTHER_RECORD)}), "documents"),
+        (READ.model_copy(update={"token": access_token(CAMILLE, seconds=-1)}), "documents"),
+        (READ.model_copy(update={"token": access_token(CAMILLE, key=FOREIGN)}), "documents"),
+        (READ.model_copy(update={"token": "no.token.atall"}), "documents"),
+        (READ.model_copy(update={"token": ""}), "documents"),
+        (READ, "documents"),
+        (READ, "notifications"),
+        (FlowQuestion(action=Action.NOTIFY), "documents"),
+        (FlowQuestion(action=Action.NOTIFY), "identity"),
+        (FlowQuestion(action=Action.DEPOSIT, token=access_token(MOREAU)), "documents"),
+        (
+            FlowQuestion(
+                action=Action.READ, token=access_token(MOREAU), documents=(ABSENT,),
+                deposit=DepositAttributes(master_identifier="m", content_digest="d" * 43, type_code="t", type_system="s"),
+            ),
+            "documents",
+        ),
+        (FlowQuestion(action=Action.READ_JOURNAL, token=access_token(CAMILLE)), "documents"),
+        (FlowQuestion(action=Action.READ_DIRECTIVES, token=access_token(CAMILLE)), "documents"),
+        (FlowQuestion(action=Action.CHANGE_DIRECTIVES, token=access_token(CAMILLE)), "documents"),
+        (FlowQuestion(action=Action.READ, token=access_token(CAMILLE)), "documents"),
+        (FlowQuestion(action=Action.NOTIFY), "notifications"),
+    ],
+    ids=[
+        "token of another record", "token expired", "token by a foreign key", "no token", "empty token",
+        "token missing", "a service beyond its flows", "a service in another's name", "a role without flows",
+        "a deposit of nothing", "a read with a deposit", "the journal by a flow", "directives by a flow",
+        "a change by a flow", "a read of nothing", "a notice of nothing",
+    ],
+)  # fmt: skip
+async def test_a_question_that_proves_nothing_is_dropped(room: Room, question: FlowQuestion, role: str) -> None:
+    """Nobody is answered and nothing is written: the journal holds flows of proved askers only."""
+    assert await room.judge(heard(question, role=role)) is None
+    assert len(room.journal.entries[RECORD]) == 1
+
+
+async def test_a_late_question_is_dropped(room: Room) -> None:
+    """A question past its deadline is neither judged nor written."""
+    question = FlowQuestion(action=Action.LIST, token=access_token(CAMILLE))
+    assert await room.judge(heard(question, deadline_ms=now_ms())) is None
+    assert len(room.journal.entries[RECORD]) == 1
+
+
+async def test_the_entry_says_who_asked_as_the_token_has_it(room: Room) -> None:
+    """Names, structure, software and purpose come from the verified token; the service says which event it is for."""
+    await room.deposit(MOREAU)
+    await room.ask(NOTICES, Action.NOTIFY, ABSENT, cause="event-1")
+    deposited, notified = [each.flow for each in room.journal.entries[RECORD][1:]]
+    assert deposited is not None
+    assert notified is not None
+    assert (deposited.actor, deposited.purpose) == (MOREAU, "TREAT")
+    assert (notified.actor, notified.purpose, notified.because) == (NOTICES, "NOTIFY", "event-1")
+
+
+async def test_the_receipt_names_the_entry(room: Room) -> None:
+    """What consent promises about its journal is the digest of the entry's clear part, and its time."""
+    judged = await room.ask(CAMILLE, Action.LIST)
+    assert judged is not None
+    newest = room.journal.entries[RECORD][-1]
+    assert judged.receipt["at"] == newest.at
+    assert len(judged.receipt["entry"]) == 43
+
+
+async def test_a_professional_application_is_not_its_user(room: Room) -> None:
+    """Without a person behind it, an application is answered as neutrally as a professional."""
+    answer = await room.answer(replace(INSURER, application_kind="care-software"), Action.READ, ABSENT)
+    assert answer.outcome == "red-line"  # its purpose is COVERAGE still
+    document = await _not_authorised(room)
+    token = access_token(replace(INSURER, application_kind="care-software"), purpose="TREAT")
+    for name in (document, ABSENT):
+        judged = await room.judge(heard(FlowQuestion(action=Action.READ, token=token, documents=(name,))))
+        assert judged is not None
+        assert judged.answer == FlowAnswer(outcome="refused")

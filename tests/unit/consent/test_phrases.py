@@ -1,0 +1,154 @@
+"""What Camille reads: each flow in one French sentence, with who, what for, when, and the rule that decided."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from services.consent.domain.entry import Outcome
+from services.consent.domain.flow import Action, Actor, Change, Flow
+from services.consent.domain.record import Record
+from services.consent.phrases import entry_view, when
+from tests.unit.consent.people import (
+    ABSENT,
+    CAMILLE,
+    INSURER,
+    MOREAU,
+    NOTICES,
+    NOW,
+    ORGANISATION,
+    PERSON,
+    RECORD,
+    RULES,
+    Book,
+    entry,
+    flow,
+    opening,
+    paper,
+)
+
+_RULE = {"allowed": "patient-own-record", "refused": "blocked", "red-line": "red-line-insurance", "conflict": "own-deposit"}
+CHANGES = (
+    Change("authorise", PERSON),
+    Change("authorise", ORGANISATION, NOW),
+    Change("block", PERSON),
+    Change("block", ORGANISATION),
+    Change("hide", ABSENT),
+    Change("oppose"),
+    Change("end", ends="a" * 32),
+)
+
+
+def view(asked: Flow, verdict: Any = "allowed", *, rule: str = "", count: int = 1) -> dict[str, Any]:
+    """Return how a flow reads."""
+    outcome = Outcome(verdict, rule or _RULE[verdict], count=count)
+    return entry_view(entry(Record(RECORD), asked, outcome, NOW), RULES)
+
+
+def phrase(asked: Flow, verdict: Any = "allowed", **more: Any) -> str:
+    """Return a flow's sentence."""
+    return str(view(asked, verdict, **more)["phrase"])
+
+
+def _asked(actor: Actor, action: Action) -> Flow:
+    change = {"change": CHANGES[0]} if action is Action.CHANGE_DIRECTIVES else {}
+    return flow(actor, action, deposit=paper() if action is Action.DEPOSIT else None, **change)
+
+
+@pytest.mark.parametrize("verdict", get_args(get_type_hints(Outcome)["verdict"]))
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("actor", [CAMILLE, MOREAU, NOTICES, INSURER], ids=lambda actor: actor.kind)
+def test_every_flow_has_a_sentence(actor: Actor, action: Action, verdict: str) -> None:
+    """Whoever asks for whatever with whatever end: a whole French sentence, with no code and no gap in it."""
+    said = phrase(_asked(actor, action), verdict)
+    assert re.match(r"Le \d+(er)? \w+ \d{4} à \d\d:\d\d:\d\d, \S", said)
+    assert said.endswith(RULES[_RULE[verdict]].sentence)
+    assert not re.search(r"[{}]|None|  |\b(TREAT|PATRQT|NOTIFY|COVERAGE)\b", said)
+    assert action.value not in said.lower().replace("list", "") or action in {Action.LIST}
+    assert {"allowed": "Autorisé.", "refused": "Refusé.", "red-line": "aucun accord", "conflict": "autre contenu"}[
+        verdict
+    ] in said
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_to_the_patient_it_says_you(action: Action) -> None:
+    """The patient is addressed ('vous avez'), others are told about ('a')."""
+    for verdict in ("allowed", "refused"):
+        mine, others = phrase(_asked(CAMILLE, action), verdict), phrase(_asked(MOREAU, action), verdict)
+        assert re.search(r", vous \(logiciel Portail\) (avez|vous avez|vous êtes) ", mine)
+        assert ", Dr Moreau (Cabinet Moreau, logiciel Logiciel Moreau) " in others
+        if verdict == "refused":
+            assert "avez" not in others.split(", pour vos soins")[0]
+            assert " a voulu " in others
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.kind} {change.subject}")
+def test_each_change_says_what_it_changed(change: Change) -> None:
+    """A directive's sentence names whom it is about, and until when."""
+    said = phrase(flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=change))
+    if change.subject and ":" in change.subject:
+        assert change.subject.partition(":")[2] in said
+        assert ("la structure" if change.subject == ORGANISATION else "le professionnel") in said
+    if change.until:
+        assert f"jusqu'au {when(change.until).removeprefix('le ')}" in said
+    verb = {"authorise": "autorisé", "block": "bloqué", "hide": "masqué", "oppose": "opposé", "end": "mis fin"}
+    assert verb[change.kind] in said
+
+
+def test_nobody_is_left_unnamed() -> None:
+    """Beside the sentence: the person's id and name, the structure, the software, the profession, and the documents."""
+    document = "carnetexampledocumentaa567"
+    seen = view(flow(MOREAU, Action.READ, document))
+    assert seen["who"] == {
+        "kind": "professional", "id": MOREAU.id, "name": "Dr Moreau", "profession": "10",
+        "organisation": "Cabinet Moreau", "software": "Logiciel Moreau",
+    }  # fmt: skip
+    assert seen["documents"] == [document]
+    assert seen["rule"]["law"] == RULES["patient-own-record"].law
+    assert (seen["action"], seen["purpose"], seen["outcome"]) == ("read", "TREAT", "allowed")
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "aucun document visible"), (1, "1 document visible"), (7, "7 documents visibles")])
+def test_a_list_says_how_many(count: int, said: str) -> None:
+    """A list's sentence counts what was shown."""
+    assert f"a vu la liste des documents ({said})" in phrase(flow(MOREAU, Action.LIST), count=count)
+
+
+def test_beginnings_and_ends_have_a_sentence() -> None:
+    """Entries that nobody asked for read well too."""
+    assert entry_view(opening(), RULES)["phrase"].startswith("Votre dossier a été ouvert, le ")
+    book = Book()
+    book.abandon(book.deposit(paper()))
+    assert entry_view(book.entries[-1], RULES)["phrase"].startswith("Un dépôt inachevé a été annulé, le ")
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (datetime(2026, 8, 3, 10, 5, 9, tzinfo=UTC), "le 3 août 2026 à 12:05:09"),
+        (datetime(2026, 1, 1, 23, 30, tzinfo=UTC), "le 2 janvier 2026 à 00:30:00"),
+        (datetime(2026, 2, 28, 23, 30, tzinfo=UTC), "le 1er mars 2026 à 00:30:00"),
+    ],
+)
+def test_a_time_is_said_as_in_paris(at: datetime, said: str) -> None:
+    """Dates are French, in Paris time, summer and winter."""
+    assert when(int(at.timestamp() * 1000)) == said
+
+
+def test_a_rule_that_is_gone_keeps_its_name() -> None:
+    """An entry under rules of another age still reads: the id stands, the sentence went."""
+    seen = view(flow(MOREAU, Action.READ), "refused", rule="rule-of-2019")
+    assert (seen["rule"]["id"], seen["rule"]["sentence"]) == ("rule-of-2019", "")
+    assert str(seen["phrase"]).endswith("Refusé.")
+
+
+def test_an_unknown_purpose_is_quoted() -> None:
+    """A purpose without a French name is shown as it is, between quotes."""
+    assert "pour la raison « HRESCH »" in phrase(flow(MOREAU, Action.READ, purpose="HRESCH"))
+
+
+def test_braces_in_a_name_are_only_braces() -> None:
+    """A name is data: it cannot reach the sentence's own gaps."""
+    assert "{have} & {0} (" in phrase(flow(replace(MOREAU, name="{have} & {0}"), Action.READ))
