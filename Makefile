@@ -39,11 +39,11 @@ lint: setup ## Check style with ruff
 types: setup ## Check types with mypy
 	@$(PYTHON) -m mypy
 
-test: lint types ## Run every check and every test but the chaos campaign
-	@$(PYTHON) -m pytest --ignore=tests/chaos
+test: lint types ## Run every check and every test, with a sample of each campaign
+	@$(PYTHON) -m pytest
 
-chaos: setup ## Run the seeded campaign of crashes (long)
-	@$(PYTHON) -m pytest tests/chaos --timeout=0 -s
+chaos: setup ## Run the campaigns whole: crashes, pauses, outages (long; CARNET_SEED=n for the same lots)
+	@CARNET_CHAOS=full $(PYTHON) -m pytest tests/chaos --timeout=0 -s
 
-bench: setup ## Measure deposits, lists and reads (the stack must be up)
+bench: setup ## Measure deposits, lists and reads on a stack of its own
 	$(LOCAL) bench

@@ -156,7 +156,7 @@ class Asker:
             header=header,
             role_certificate=self._identity.role_certificate,
             certificate=self._identity.certificate,
-            sealed=b64(seal_to(key, clear, header_info(header))),
+            sealed=b64(seal_to(key, clear, header_info(header, self._identity.certificate))),
             signature="",
         )
         return unsigned.model_copy(update={"signature": b64(self._identity.signing_key.sign(request_digest(unsigned)))})

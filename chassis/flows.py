@@ -29,6 +29,11 @@ def request_digest(request: FlowRequested) -> bytes:
     return sha256(b"carnet-flow-request-v1" + header + certificate + request.sealed.encode()).digest()
 
 
-def header_info(header: FlowHeader) -> bytes:
-    """Return the HPKE `info` of a question."""
-    return sha256(b"carnet-flow-question-v1" + canonical(header.model_dump())).digest()
+def header_info(header: FlowHeader, certificate: str) -> bytes:
+    """Return the HPKE `info` of a question: the clear header, and the certificate of the one who sealed it.
+
+    Without the certificate another certified instance could sign a captured question as its own, and get the keys for a
+    token that it never saw.
+    """
+    clear = sha256(canonical(header.model_dump())).digest() + sha256(certificate.encode()).digest()
+    return sha256(b"carnet-flow-question-v1" + clear).digest()

@@ -211,7 +211,7 @@ class Hearer:
         )
 
     def _unsealed(self, fact: FlowRequested) -> bytes:
-        sealed, info = unb64(fact.sealed), header_info(fact.header)
+        sealed, info = unb64(fact.sealed), header_info(fact.header, fact.certificate)
         for key in self._keys[:-1]:
             try:
                 return unseal(key, sealed, info)

@@ -28,6 +28,10 @@ DUPLICATE_KEY = 11000
 _TRANSACTION_SECONDS = 5.0
 
 
+class RowsHeld(PyMongoError):
+    """Another transaction held the same rows for as long as we tried: a dead process's lives on for some seconds."""
+
+
 def duplicates_of(error: BulkWriteError) -> set[int] | None:
     """Return the positions that a unique index refused in an unordered batch; None when anything else went wrong."""
     failures = error.details.get("writeErrors", [])
@@ -83,6 +87,7 @@ class Mongo:
     async def transact(self, work: Callable[[Session], Awaitable[T]], seconds: float = _TRANSACTION_SECONDS) -> T:
         """Run `work(session)` in a transaction and commit; retry what the server calls transient, at most `seconds`.
 
+        Raises RowsHeld when another transaction held the same rows all the time.
         `work` may run more than once, so it must read again what it decides on. An unknown commit is committed again:
         the server makes that idempotent.
         """
@@ -99,10 +104,12 @@ class Mongo:
                 except BaseException as error:
                     if session.in_transaction:
                         await session.abort_transaction()
-                    if _labelled(error, "TransientTransactionError") and time.monotonic() < deadline:
-                        await asyncio.sleep(0.005)
-                        continue
-                    raise
+                    if not _labelled(error, "TransientTransactionError"):
+                        raise
+                    if time.monotonic() >= deadline:
+                        raise error if isinstance(error, ConnectionFailure) else RowsHeld from None
+                    await asyncio.sleep(0.005)
+                    continue
                 if await self._committed(session, deadline):
                     return result
 
@@ -155,5 +162,5 @@ def _labelled(error: BaseException, label: str) -> bool:
 # What a caller may meet: a key that stands, a batch refused in part, a database that cannot be reached.
 DuplicateKey = DuplicateKeyError
 PartlyRefused = BulkWriteError
-Unreachable = (ConnectionFailure, AutoReconnect, WTimeoutError)
+Unreachable = (ConnectionFailure, AutoReconnect, WTimeoutError, RowsHeld)
 DatabaseError = PyMongoError

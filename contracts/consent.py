@@ -70,7 +70,7 @@ class FlowRequested(Fact):
     header: FlowHeader
     role_certificate: str = Field(description="JWS by the root over the asking role's key.")
     certificate: str = Field(description="JWS by the role key over the asking instance's keys.")
-    sealed: Base64Url = Field(description="HPKE of FlowQuestion; info = digest of the canonical header.")
+    sealed: Base64Url = Field(description="HPKE of FlowQuestion; info = digest of header and certificate.")
     signature: Base64Url = Field(description="Ed25519 by the instance over header, certificate and sealed part.")
 
     @property

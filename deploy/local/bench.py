@@ -40,6 +40,8 @@ KINDS = ("read", "list", "deposit")
 _SYSTEM = f"urn:oid:{SYSTEM_OID}"
 # More than any of these makes in a round; deposits are made whole beforehand, and weigh 50 KB each.
 _MOST = {"read": 8_000, "list": 6_000, "deposit": 2_500}
+# A request that failed is in the figures; more of them than this make the figures worthless.
+_FAILED_AT_MOST = 0.01
 _TICKS: int = os.sysconf("SC_CLK_TCK")
 _SAMPLED = ("documents-1", "consent-1", "consent-2")
 """The processes whose Python is sampled."""
@@ -158,7 +160,7 @@ class _Bench:
         began = time.monotonic()
         wanted = [each for each in self._patients[:WITH_LISTS] for _ in range(LIST_OF)] + self._patients[WITH_LISTS:]
         self._random.shuffle(wanted)
-        result = await self._load("deposit", 16, wanted, seconds=300, most=len(wanted), ids=True)
+        result = await self._load("deposit", 16, wanted, seconds=300, most=len(wanted), insist=True)
         found: dict[str, list[str]] = {each.record: [] for each in self._patients}
         for number, document in result["ids"].items():
             found[wanted[int(number)].record].append(document)
@@ -185,14 +187,14 @@ class _Bench:
         return self._random.sample(chosen, len(chosen))
 
     async def _load(
-        self, kind: str, in_flight: int, targets: list[Patient], *, seconds: float, most: int, ids: bool = False
+        self, kind: str, in_flight: int, targets: list[Patient], *, seconds: float, most: int, insist: bool = False
     ) -> dict[str, Any]:  # fmt: skip
         """Run one round; return its results, and the CPU seconds of each process as `cpu`."""
         tokens = {each.record: self._token(each, kind) for each in targets}
         plan = self._stack.data / "plan.json"
         plan.write_bytes(orjson.dumps({
             "base": self._stack.base, "kind": kind, "in_flight": in_flight, "seconds": seconds, "most": most,
-            "bytes": BYTES, "ids": ids,
+            "bytes": BYTES, "insist": insist,
             "targets": [
                 {"token": tokens[each.record], "ins": each.ins, "system": _SYSTEM,
                  "document": each.documents[0] if each.documents else ""}
@@ -209,8 +211,11 @@ class _Bench:
             process.stdin.write(b"go\n")
             result: dict[str, Any] = orjson.loads(await process.stdout.readline())
         await process.wait()
-        if result["failed"]:
-            raise BenchFailed(f"{kind} at {in_flight} in flight: answers by status {result['failed']}")
+        if failed := sum(result["failed"].values()):
+            said = f"{kind}, {in_flight} in flight: {failed} of {len(result['latencies_ms'])} requests failed"
+            self._console.print(f"  {said}, such as {next(iter(result['failed']))}", markup=False, highlight=False)
+            if not insist and failed > _FAILED_AT_MOST * len(result["latencies_ms"]):
+                raise BenchFailed(said)
         return result | {"cpu": cpu | {"load": result["cpu_seconds"]}}
 
     @asynccontextmanager

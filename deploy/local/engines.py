@@ -40,6 +40,8 @@ def mongod(name: str, data: Path, port: int, *, compressed: bool) -> Program:
         mongod_binary(), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket", "--quiet",
         "--dbpath", str(data), "--replSet", "rs0", "--oplogSize", "512", "--wiredTigerCacheSizeGB", "0.25",
         "--setParameter", "diagnosticDataCollectionEnabled=false",
+        # The transaction of a killed process holds its rows until the server ends it: after 60 s unless told.
+        "--setParameter", "transactionLifetimeLimitSeconds=6",
         # Its log quotes slow commands, and a command of identity holds an INS.
         "--slowms", "100000000",
     ]  # fmt: skip

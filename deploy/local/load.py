@@ -51,10 +51,10 @@ def requests(plan: dict[str, Any]) -> Iterator[Request]:
 
 
 async def run(plan: dict[str, Any]) -> dict[str, Any]:
-    """Send the requests, so many at a time, until they or the seconds are over."""
+    """Send the requests, so many at a time, until they or the seconds are over; insist on each if the plan does."""
     prepared = list(requests(plan))
     waiting, latencies, ids = iter(enumerate(prepared)), list[float](), dict[int, str]()
-    ends: Counter[int] = Counter()
+    failed: Counter[str] = Counter()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
@@ -62,23 +62,30 @@ async def run(plan: dict[str, Any]) -> dict[str, Any]:
         began, cpu = time.perf_counter(), time.process_time()
         end = began + plan["seconds"]
 
+        async def answered(request: Request) -> tuple[int, bytes]:
+            async with session.request(
+                request.method, request.url, headers=request.headers, data=request.body
+            ) as response:
+                return response.status, await response.read()
+
         async def worker() -> None:
             for number, request in waiting:
                 sent = time.perf_counter()
                 if sent > end:
                     return
-                async with session.request(
-                    request.method, request.url, headers=request.headers, data=request.body
-                ) as response:
-                    body = await response.read()
+                status, body = await answered(request)
                 latencies.append((time.perf_counter() - sent) * 1000)
-                ends[response.status] += 1
-                if plan["ids"] and response.status == _OK["deposit"]:
-                    ids[number] = orjson.loads(body)["id"]
+                while status != _OK[plan["kind"]]:
+                    failed[f"{status} {body[:400].decode(errors='replace')}"] += 1
+                    if not plan["insist"]:
+                        break
+                    status, body = await answered(request)
+                else:
+                    if plan["insist"]:
+                        ids[number] = orjson.loads(body)["id"]
 
         await asyncio.gather(*(worker() for _ in range(plan["in_flight"])))
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    failed = {str(status): count for status, count in ends.items() if status != _OK[plan["kind"]]}
     return {"latencies_ms": latencies, "seconds": seconds, "cpu_seconds": cpu, "failed": failed, "ids": ids}
 
 

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from chassis import faults
 from chassis.asking import ConsentUnreachable, FlowsShed
+from chassis.mongo import DatabaseError
 from chassis.tokens import AccessToken, TokenRefused, patient_digest
 from chassis.web import bearer
 from services.documents.bootstrap import Room
@@ -46,6 +47,7 @@ _UNREACHABLE = Issue(
     "The consent service did not answer in time: nothing was approved and nothing moved. Try again in a moment.",
 )
 _BUSY = Issue("flows-shed", "throttled", "Too many flows wait already: nothing was asked. Try again in a moment.")
+_UNSTORED = Issue("storage-unreachable", "transient", "The storage cannot be reached. Try again with the same bytes.")
 _OPENING = Issue("record-not-ready", "transient", "The record is being opened. Try again in a moment.")
 _GIVEN_UP = Issue("deposit-abandoned", "transient", "This deposit was given up half-way. Deposit again.")
 _DIFFERS = Issue(
@@ -102,6 +104,8 @@ def _failed(error: Exception) -> Response | None:  # noqa: PLR0911 - a table: on
             return _outcome(503, _BUSY, headers={"Retry-After": "2"})
         case ConsentUnreachable():
             return _outcome(503, _UNREACHABLE, headers={"Retry-After": "2"})
+        case DatabaseError():
+            return _outcome(503, _UNSTORED, headers={"Retry-After": "2"})
         case NotReady():
             return _outcome(503, _OPENING, headers={"Retry-After": "2"})
         case Abandoned():

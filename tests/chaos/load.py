@@ -29,7 +29,7 @@ PATIENT = "patient"
 BROKEN = 0  # the status of a call whose connection broke: it may have had its effect or not
 MIX: Mapping[str, int] = {"deposit": 6, "again": 2, "twice": 1, "read": 3, "list": 1}
 _ACKNOWLEDGED = {200, 201}
-_BACK_OFF_SECONDS = 0.05
+_BACK_OFF_SECONDS = 0.2
 _Ask = Callable[[Caller], Awaitable[Answer]]
 
 

@@ -91,7 +91,7 @@ def _question(asker: InstanceIdentity, trust: Trust, sealing: AnnouncedKeys) -> 
         header=header,
         role_certificate=asker.role_certificate,
         certificate=asker.certificate,
-        sealed=b64(seal_to(_public(consent.keys[0]), clear, header_info(header))),
+        sealed=b64(seal_to(_public(consent.keys[0]), clear, header_info(header, asker.certificate))),
         signature="",
     )
     return unsigned.model_copy(update={"signature": b64(asker.signing_key.sign(request_digest(unsigned)))})

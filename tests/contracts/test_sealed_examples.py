@@ -42,7 +42,9 @@ async def test_the_question_opens_and_its_signature_holds(name: str) -> None:
     instance = verify(request.certificate, role_key, "carnet-instance+jws", now=then)
     signer = Ed25519PublicKey.from_public_bytes(unb64(instance["signature_key"]))
     signer.verify(unb64(request.signature), request_digest(request))
-    clear = unseal(key(keys["consent_sealing_key"]), unb64(request.sealed), header_info(request.header))
+    clear = unseal(
+        key(keys["consent_sealing_key"]), unb64(request.sealed), header_info(request.header, request.certificate)
+    )
     assert FlowQuestion.model_validate_json(clear).action == Action.DEPOSIT
 
 
@@ -73,7 +75,7 @@ async def test_a_changed_header_opens_nothing(field: str) -> None:
     header = request.header.model_copy(update={field: changed})
     forged = request.model_copy(update={"header": header})
     with pytest.raises(Unsealable):
-        unseal(key(keys["consent_sealing_key"]), unb64(forged.sealed), header_info(header))
+        unseal(key(keys["consent_sealing_key"]), unb64(forged.sealed), header_info(header, request.certificate))
     with pytest.raises(Unsealable):
         unseal(key(keys["documents_sealing_key"]), unb64(decision.sealed), request_digest(forged))
     claims = orjson.loads(unb64(request.certificate.split(".")[1]))

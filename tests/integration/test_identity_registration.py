@@ -3,15 +3,14 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import ConsumerRecord
 from pydantic import ValidationError
+from typer.testing import CliRunner, Result
 
 from chassis.mongo import Mongo
 from chassis.outbox import COLLECTION as OUTBOX
@@ -21,16 +20,16 @@ from chassis.repeating import repeat
 from chassis.roles import background
 from chassis.settings import MongoSettings
 from chassis.trust import Authority, Trust
-from contracts.fact import Fact
 from contracts.identity import BeatSent, RecordOpened, TokenKeysAnnounced
 from contracts.registry import catalogue, decode, topic_of
+from services.identity.__main__ import app
 from services.identity.beats import Beats
 from services.identity.registry_file import parse
 from services.identity.settings import IdentitySettings
 from services.identity.store import MongoPeople
 from services.identity.use_cases.register_people import RegisterPeople, RegistrationRefused
 from tests.integration.conftest import Engines
-from tests.integration.observing import Tap, eventually
+from tests.integration.observing import Tap
 
 ROOT = Path(__file__).parents[2]
 TEST = "urn:oid:1.2.250.1.213.1.4.10"
@@ -189,37 +188,27 @@ async def test_no_beat_overtakes_what_stood_in_the_outbox(mongo: Mongo, beats: B
 async def test_a_beat_follows_the_records_in_its_partition(
     mongo: Mongo, beats: Beats, engines: Engines, tap: Callable[[str], Awaitable[Tap]]
 ) -> None:
-    """With a relay at work, every partition beats, and after what was registered before."""
-    listening, records = await tap(RECORDS), {}
+    """Nothing beats before the relay has published what stood; then every partition does, after its records."""
+    listening = await tap(RECORDS)
+    records = await registered(mongo, persons=[person(), person("basile", OTHER_INS)])
     relay = Relay(mongo, engines.kafka, "identity-1")
     await relay.prepare()
-    seen: list[tuple[ConsumerRecord, Fact]] = []
     async with background(repeat(engines.kafka, "identity", beats)):
-        await asyncio.sleep(0.5)
-        records = await registered(mongo, persons=[person(), person("basile", OTHER_INS)])
+        assert await listening.take(1, 1) == []
         async with background(relay.run()):
-
-            async def enough() -> bool:
-                seen.extend((each, decode(each.headers, each.value)[1]) for each in await listening.take(1, 1))
-                after = [at for at, (_, fact) in enumerate(seen) if isinstance(fact, RecordOpened)]
-                beaten = {each.partition for each, fact in seen if isinstance(fact, BeatSent)}
-                return len(after) == len(records) and len(beaten) == catalogue()[RECORDS].partitions
-
-            await eventually(enough, 30)
-    for message, fact in seen:
-        if isinstance(fact, BeatSent):
-            assert message.partition == fact.partition
-        if isinstance(fact, RecordOpened):
-            assert fact.record in records.values()
+            taken = await listening.take(len(records) + catalogue()[RECORDS].partitions, 30)
+    seen = [(each.partition, each.offset, decode(each.headers, each.value)[1]) for each in taken]
+    opened = {partition: offset for partition, offset, fact in seen if isinstance(fact, RecordOpened)}
+    beaten = {partition: (offset, fact.partition) for partition, offset, fact in seen if isinstance(fact, BeatSent)}
+    assert {fact.record for _, _, fact in seen if isinstance(fact, RecordOpened)} == set(records.values())
+    assert sorted(beaten) == list(range(catalogue()[RECORDS].partitions))
+    assert all(partition == said for partition, (_, said) in beaten.items())
+    assert all(opened.get(partition, -1) < offset for partition, (offset, _) in beaten.items())
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+async def run(*arguments: str, **environment: str) -> Result:
     """Run identity's command line as an operator does."""
-    shell = {name: value for name, value in os.environ.items() if not name.startswith("CARNET_")}
-    return subprocess.run(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "services.identity", *arguments],
-        cwd=ROOT, env=shell | environment, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
 
 
 async def test_the_command_registers_or_says_every_fault(mongo_settings: MongoSettings, tmp_path: Path) -> None:
@@ -231,44 +220,42 @@ async def test_the_command_registers_or_says_every_fault(mongo_settings: MongoSe
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     await asyncio.to_thread(good.write_text, json.dumps({"persons": [person()]}))
     await asyncio.to_thread(bad.write_text, json.dumps({"persons": [person("b", "255081416802500"), {}]}))
-    done = await asyncio.to_thread(run, "register", str(good), "--records", **environment)
-    assert done.returncode == 0, done.stderr
+    done = await run("register", str(good), "--records", **environment)
+    assert done.exit_code == 0, done.stderr
     assert done.stdout.split()[0] == "anne"
-    again = await asyncio.to_thread(run, "register", str(good), "--records", **environment)
-    assert (again.stdout, again.returncode) == (done.stdout, 0)
+    again = await run("register", str(good), "--records", **environment)
+    assert (again.stdout, again.exit_code) == (done.stdout, 0)
     assert "1 unchanged" in again.stderr
-    said = await asyncio.to_thread(run, "register", str(bad), **environment)
-    assert said.returncode == 1
+    said = await run("register", str(bad), **environment)
+    assert said.exit_code == 1
     assert "persons[0]: " in said.stderr
     assert "persons[1].reference: " in said.stderr
     assert "255081416802500" not in said.stderr
-    assert (await asyncio.to_thread(run, "register", str(tmp_path / "none.json"), **environment)).returncode == 2
-    unsafe = await asyncio.to_thread(run, "register", str(good), **{**environment, "CARNET_ENVIRONMENT": "production"})
-    assert unsafe.returncode == 2
+    assert (await run("register", str(tmp_path / "none.json"), **environment)).exit_code == 2
+    unsafe = await run("register", str(good), **{**environment, "CARNET_ENVIRONMENT": "production"})
+    assert unsafe.exit_code == 2
     assert "production refuses" in unsafe.stderr
 
 
 async def test_the_root_is_made_once_and_certifies(tmp_path: Path) -> None:
     """A mistyped folder makes no second root; what the commands write is believed under the printed root."""
     folder, out = str(tmp_path / "root"), tmp_path / "identity-1.json"
-    lost = await asyncio.to_thread(run, "trust", "role", "identity", "--folder", folder)
-    assert lost.returncode == 2
+    lost = await run("trust", "role", "identity", "--folder", folder)
+    assert lost.exit_code == 2
     assert "no root" in lost.stderr
-    root = (await asyncio.to_thread(run, "trust", "root", "--folder", folder)).stdout.strip()
+    root = (await run("trust", "root", "--folder", folder)).stdout.strip()
     assert root == Authority(Path(folder)).root_public
-    made = await asyncio.to_thread(
-        run, "trust", "instance", "documents", "documents-1", "--folder", folder, "--out", str(out),
+    made = await run(
+        "trust", "instance", "documents", "documents-1", "--folder", folder, "--out", str(out),
         "--action", "deposit", "--action", "read", "--reply-partition", "3",
     )  # fmt: skip
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     held = json.loads(await asyncio.to_thread(out.read_text))
     certificate = Trust(root).certificate(held["role_certificate"], held["certificate"], "documents")
     assert (certificate.instance, certificate.actions) == ("documents-1", frozenset({"deposit", "read"}))
     keys = tmp_path / "keys.json"
     for _ in range(2):
-        assert (
-            await asyncio.to_thread(run, "trust", "token-keys", "--folder", folder, "--out", str(keys), "--rotate")
-        ).returncode == 0
+        assert (await run("trust", "token-keys", "--folder", folder, "--out", str(keys), "--rotate")).exit_code == 0
     announced = json.loads(await asyncio.to_thread(keys.read_text))
     statement = Trust(root).statement(announced["role_certificate"], announced["statement"], "identity", "tokens")
     assert (statement.version, len(statement.keys)) == (2, 2)

@@ -1,0 +1,245 @@
+"""One conformance suite for consent's ports: in memory and on MongoDB by both drivers, whoever builds on them sees one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis.mongo import Mongo
+from chassis.sealing import Unsealable
+from chassis.settings import MongoSettings
+from services.consent.domain.entry import MAIN, Entry
+from services.consent.domain.flow import Action
+from services.consent.domain.record import Document
+from services.consent.keys import FileRoot, MongoRecordKeys
+from services.consent.ports import DocumentKeys, Journal, OutcomeUnknown, RecordUnknown
+from services.consent.store import MongoDocumentKeys, MongoJournal
+from tests.integration.consent.processes import Process, fresh_record
+from tests.unit.consent.memory import MemoryJournal, MemoryKeys
+from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_RECORD, RECORD, RULES, Book, flow, opening, paper
+
+REPORT = Document(
+    id="carnetexampledocumentaa567", version=1, type_code="11502-2", class_code="10", visibility=(),
+    depositor="899700000001", organisation="750000001", deposited_at=NOW, entry=2, content_digest="c" * 43,
+)  # fmt: skip
+SECOND = replace(REPORT, id="carnetexampledocumentbb567")
+
+
+@pytest.fixture(params=["memory", "motor", "pymongo"])
+async def ports(
+    request: pytest.FixtureRequest, mongo_settings: MongoSettings, root: Path
+) -> AsyncIterator[tuple[Journal, DocumentKeys]]:
+    """Give both ports, in memory or on a fresh database."""
+    if request.param == "memory":
+        yield MemoryJournal(), MemoryKeys()
+        return
+    mongo = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": request.param}))
+    record_keys = MongoRecordKeys(mongo, FileRoot(root))
+    journal, keys = MongoJournal(mongo, record_keys), MongoDocumentKeys(mongo, record_keys)
+    for each in (record_keys, journal, keys):
+        await each.prepare()
+    for record in (RECORD, OTHER_RECORD):
+        await record_keys.create(record)
+    yield journal, keys
+    await mongo.close()
+
+
+@pytest.fixture
+def journal(ports: tuple[Journal, DocumentKeys]) -> Journal:
+    """Give the journal."""
+    return ports[0]
+
+
+@pytest.fixture
+def keys(ports: tuple[Journal, DocumentKeys]) -> DocumentKeys:
+    """Give the document keys."""
+    return ports[1]
+
+
+def book() -> list[Entry]:
+    """Return a short journal of every kind of entry."""
+    written = Book()
+    document = written.deposit(paper(visibility=("MASQUE_PS",)))
+    written.say("authorise", f"person:{MOREAU.id}", until=NOW + 1)
+    written.ask(flow(CAMILLE, Action.LIST))
+    written.ask(flow(MOREAU, Action.READ, document, because="event", deadline_ms=NOW))
+    written.abandon(document)
+    return written.entries
+
+
+async def _write(journal: Journal, entries: list[Entry]) -> None:
+    for each in entries:
+        assert await journal.append([each]) == [True]
+
+
+async def test_what_is_appended_is_read_as_it_was(journal: Journal) -> None:
+    """By cause, by page and between versions, an entry comes back equal."""
+    entries = book()
+    await _write(journal, entries)
+    assert list(reversed(await journal.page(RECORD, None, 100))) == entries
+    assert [await journal.by_cause(RECORD, each.cause) for each in entries] == entries
+    assert await journal.head(RECORD) == (entries[-1].version, entries[-1].n)
+
+
+async def test_a_record_without_entries_has_no_head(journal: Journal) -> None:
+    """Nothing is found of a record that was never opened, or of a cause that never was."""
+    await _write(journal, book())
+    assert await journal.head(OTHER_RECORD) is None
+    assert await journal.by_cause(RECORD, "never") is None
+    assert await journal.page(OTHER_RECORD, None, 10) == []
+
+
+async def test_pages_go_back_from_a_version(journal: Journal) -> None:
+    """The newest first, from below the version named, at most so many."""
+    entries = book()
+    await _write(journal, entries)
+    assert [each.version for each in await journal.page(RECORD, 5, 2)] == [4, 3]
+
+
+async def test_only_what_may_change_a_state_is_read_to_fold(journal: Journal) -> None:
+    """Requests are left out; the bounds are after and up to."""
+    await _write(journal, book())
+    assert [each.version for each in await journal.changing(RECORD, 0, 100)] == [1, 2, 3, 6]
+    assert [each.version for each in await journal.changing(RECORD, 2, 5)] == [3]
+
+
+@pytest.mark.parametrize(
+    "taken", [{"version": 1, "n": 9, "cause": "new"}, {"cause": f"opened-{RECORD}"}, {"n": 1, "cause": "new"}]
+)
+async def test_version_cause_and_place_in_the_stream_are_unique(journal: Journal, taken: dict[str, Any]) -> None:
+    """Each of the three locks refuses alone, and what stands is untouched."""
+    await _write(journal, [opening()])
+    new = replace(opening(), **{"version": 2, "n": 2} | taken)
+    assert await journal.append([new]) == [False]
+    assert await journal.page(RECORD, None, 10) == [opening()]
+
+
+async def test_a_batch_is_taken_entry_by_entry(journal: Journal) -> None:
+    """Of several records one entry may be refused and the others stand."""
+    await _write(journal, [opening()])
+    assert await journal.append([opening(), opening(OTHER_RECORD)]) == [False, True]
+    assert await journal.head(OTHER_RECORD) == (1, 1)
+
+
+async def test_of_many_at_once_one_wins(journal: Journal) -> None:
+    """However many try the same version, exactly one entry stands."""
+    await _write(journal, [opening()])
+    rivals = [replace(opening(), version=2, n=2, cause=f"cause {number}") for number in range(20)]
+    stood = await asyncio.gather(*(journal.append([each]) for each in rivals))
+    assert sorted(flag for (flag,) in stood) == [False] * 19 + [True]
+    assert len(await journal.page(RECORD, None, 10)) == 2
+
+
+async def test_another_stream_does_not_move_the_main_one(journal: Journal) -> None:
+    """The head's second number is the main stream's."""
+    await _write(journal, [opening(), replace(opening(), version=2, cause="other", stream="reserved", n=1)])
+    assert await journal.head(RECORD) == (2, 1)
+    assert MAIN == "main"
+
+
+async def test_a_key_is_held_released_and_confirmed(keys: DocumentKeys) -> None:
+    """A key is the same at each release; first pending, then live."""
+    await keys.hold([(RECORD, REPORT), (OTHER_RECORD, REPORT)])
+    ((first,), (other,)) = await keys.release([(RECORD, [REPORT]), (OTHER_RECORD, [REPORT])])
+    assert first.state == "pending"
+    assert len(first.key) == 32
+    assert first.key != other.key
+    await keys.confirm(RECORD, REPORT.id, 1, "d" * 43)
+    ((again,),) = await keys.release([(RECORD, [REPORT])])
+    assert (again.state, again.key) == ("live", first.key)
+
+
+async def test_only_what_stands_is_released(keys: DocumentKeys) -> None:
+    """A document without a key is left out, and each caller gets his own documents in his own order."""
+    await keys.hold([(RECORD, REPORT), (RECORD, SECOND)])
+    await keys.destroy(RECORD, REPORT.id, 1)
+    answers = await keys.release([(RECORD, [REPORT]), (RECORD, [REPORT, SECOND]), (RECORD, []), (OTHER_RECORD, [SECOND])])
+    assert [[held.document.id for held in each] for each in answers] == [[], [SECOND.id], [], []]
+
+
+async def test_a_live_key_is_never_destroyed(keys: DocumentKeys) -> None:
+    """Pending keys go, once; live ones stay, and the answer says so."""
+    await keys.hold([(RECORD, REPORT), (RECORD, SECOND)])
+    await keys.confirm(RECORD, SECOND.id, 1, "d" * 43)
+    assert await keys.destroy(RECORD, REPORT.id, 1)
+    assert not await keys.destroy(RECORD, REPORT.id, 1)
+    assert not await keys.destroy(RECORD, SECOND.id, 1)
+    ((held,),) = await keys.release([(RECORD, [REPORT, SECOND])])
+    assert held.document == SECOND
+
+
+async def test_a_confirmation_of_nothing_makes_nothing(keys: DocumentKeys) -> None:
+    """Neither an unknown row nor a repeat changes anything."""
+    await keys.confirm(RECORD, REPORT.id, 1, "d" * 43)
+    ((),) = await keys.release([(RECORD, [REPORT])])
+    assert await keys.pending_since(NOW * 2, 10) == []
+
+
+async def test_nothing_readable_is_stored(consent: Process) -> None:
+    """No name, id of a person, type, purpose or identifier of a document stands in a row, and no key in clear."""
+    document = await _deposited(consent)
+    ((held,),) = await consent.keys.release([(RECORD, [document])])
+    record_key = await consent.record_keys.key(RECORD)
+    for name in ("journal", "document_keys", "record_keys"):
+        rows = await consent.mongo[name].find({}).to_list(None)
+        assert rows
+        said = repr(rows).encode() + b"".join(bytes(value) for row in rows for value in row.values() if isinstance(value, bytes))
+        for secret in (MOREAU.name, MOREAU.id, "11502-2", "TREAT", "2.25.report", "allowed"):
+            assert secret.encode() not in said
+        assert held.key not in said
+        assert record_key not in said
+
+
+async def _deposited(consent: Process) -> Document:
+    decided = await consent.ask(MOREAU, Action.DEPOSIT, deposit=paper())
+    assert decided is not None
+    return decided.documents[0]
+
+
+@pytest.mark.parametrize("name", ["version", "at", "class", "policies", "cause"])
+async def test_a_row_altered_in_the_database_is_not_believed(consent: Process, name: str) -> None:
+    """Whoever writes to the database cannot move an entry or date it anew: reading it fails."""
+    await _deposited(consent)
+    change = {"class": "directive", "policies": "other", "cause": "other"}.get(name, 99)
+    await consent.mongo["journal"].update_one({"record": RECORD, "version": 2}, {"$set": {name: change}})
+    with pytest.raises(Unsealable):
+        await consent.journal.page(RECORD, None, 10)
+
+
+async def test_swapped_entries_and_keys_are_not_believed(consent: Process) -> None:
+    """Bodies exchanged between two entries, or keys between two documents, open nothing."""
+    first = await _deposited(consent)
+    second = await consent.ask(MOREAU, Action.DEPOSIT, deposit=paper("second"))
+    assert second is not None
+    for collection, field, names in (
+        ("journal", "body", [{"record": RECORD, "version": 2}, {"record": RECORD, "version": 3}]),
+        ("document_keys", "wrapped", [{"document": first.id}, {"document": second.documents[0].id}]),
+    ):
+        rows = [await consent.mongo[collection].find_one(name) for name in names]
+        for name, other in zip(names, reversed(rows), strict=True):
+            await consent.mongo[collection].update_one(name, {"$set": {field: other[field]}})
+    with pytest.raises(Unsealable):
+        await consent.keys.release([(RECORD, [first])])
+    with pytest.raises(Unsealable):
+        await consent.journal.by_cause(RECORD, second.flow.id)
+
+
+async def test_a_record_key_is_made_once(consent: Process, root: Path) -> None:
+    """Whoever comes second makes nothing, and both use the first one's key."""
+    record = fresh_record()
+    others = [MongoRecordKeys(consent.mongo, FileRoot(root)) for _ in range(5)]
+    assert sorted(await asyncio.gather(*(each.create(record) for each in others))) == [False] * 4 + [True]
+    assert len({await each.key(record) for each in others}) == 1
+    with pytest.raises(RecordUnknown):
+        await consent.record_keys.key(fresh_record())
+
+
+async def test_a_database_that_is_away_leaves_the_outcome_unknown(consent: Process) -> None:
+    """What the driver could not say is said: nobody may take it for a yes or a no."""
+    await consent.mongo.close()
+    with pytest.raises((OutcomeUnknown, Exception)) as raised:
+        await consent.journal.append([replace(opening(), version=2, n=2, cause="c")])
+    assert raised.value is not None
