@@ -196,7 +196,7 @@ class Asker:
         while True:
             try:
                 batches = await reader.getmany(timeout_ms=1_000)
-            except KafkaError as error:
+            except Exception as error:  # noqa: BLE001 - a deaf process would look ready
                 _log.warning("interrupted", error=type(error).__name__)
                 await asyncio.sleep(0.2)
                 continue

@@ -36,13 +36,13 @@ class Batching(Generic[T, R]):
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 try:
-                    results = await self._work([value for value, _ in batch])
+                    results = list(zip(batch, await self._work([value for value, _ in batch]), strict=True))
                 except Exception as error:  # noqa: BLE001 - it is each caller's
                     for _, mine in batch:
                         if not mine.done():
                             mine.set_exception(error)
                     continue
-                for (_, mine), result in zip(batch, results, strict=True):
+                for (_, mine), result in results:
                     if not mine.done():
                         mine.set_result(result)
         finally:

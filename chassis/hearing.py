@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chassis import faults, kafka, logs
@@ -142,7 +141,7 @@ class Hearer:
                 try:
                     batches = await reader.getmany(timeout_ms=500)
                     self._assigned = bool(reader.assignment())
-                except KafkaError as error:
+                except Exception as error:  # noqa: BLE001 - a deaf process would look ready
                     _log.warning("interrupted", error=type(error).__name__)
                     await asyncio.sleep(0.2)
                     continue

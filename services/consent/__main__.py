@@ -7,18 +7,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import APIRouter
 
-from chassis import kafka
 from chassis.command import Taking, command
+from chassis.repeating import Repeated, repeat
 from chassis.roles import Service, background
 from chassis.settings import Settings
 from chassis.web import Check
 from contracts.consent import SealingKeysAnnounced
-from contracts.registry import Envelope, encode, topic_of
 from services.consent.api import router
 from services.consent.bootstrap import Room, bootstrap
 from services.consent.settings import ConsentSettings
 
-_BEAT_SECONDS, _SWEEP_SECONDS = 2.0, 60.0
+_SWEEP_SECONDS = 60.0
 
 
 def _decide(room: Room) -> AbstractAsyncContextManager[None]:
@@ -34,24 +33,17 @@ def _relay(room: Room) -> AbstractAsyncContextManager[None]:
 
 
 def _beat(room: Room) -> AbstractAsyncContextManager[None]:
-    return background(_announce(room))
+    return background(repeat(room.settings.kafka, "consent", lambda: _announced(room)))
 
 
 def _sweep(room: Room) -> AbstractAsyncContextManager[None]:
     return background(_question(room))
 
 
-async def _announce(room: Room) -> None:
-    """Announce consent's sealing keys again and again: the topic is short, and readers come late."""
-    fact = SealingKeysAnnounced(role_certificate=room.announced.role_certificate, statement=room.announced.statement)
-    topic = topic_of(SealingKeysAnnounced)
-    async with kafka.started(kafka.producer(room.settings.kafka)) as producer:
-        while True:
-            headers = Envelope(
-                source="carnet/consent", type=fact.TYPE, subject=fact.record_id, correlation_id="beat"
-            ).to_headers()
-            await producer.send_and_wait(topic, encode(fact), key=fact.record_id.encode(), headers=headers)
-            await asyncio.sleep(_BEAT_SECONDS)
+async def _announced(room: Room) -> list[Repeated]:
+    """Return the announcement of the sealing keys: the topic is short, and readers come late."""
+    said = SealingKeysAnnounced(role_certificate=room.announced.role_certificate, statement=room.announced.statement)
+    return [(said, None)]
 
 
 async def _question(room: Room) -> None:

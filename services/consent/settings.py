@@ -19,11 +19,17 @@ class ConsentKeySettings(BaseSettings):
     unconfirmed_seconds: float = Field(default=86_400, description="How long a deposit may stay unconfirmed.")
 
 
+class OwnDatabase(MongoSettings):
+    """The service's own database."""
+
+    database: str = "carnet_consent"
+
+
 class ConsentSettings(Settings):
     """Consent's settings: every service's, and where its keys are."""
 
     keys: ConsentKeySettings = Field(default_factory=ConsentKeySettings)
-    mongo: MongoSettings = Field(default_factory=lambda: MongoSettings(database="carnet_consent"))
+    mongo: MongoSettings = Field(default_factory=OwnDatabase)
 
     def unsafe(self) -> list[str]:
         """Return what production refuses."""

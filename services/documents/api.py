@@ -15,6 +15,7 @@ from chassis.asking import ConsentUnreachable, FlowsShed
 from chassis.mongo import DatabaseError
 from chassis.tokens import AccessToken, TokenRefused, patient_digest
 from chassis.web import bearer
+from services.documents.answers import Conflict, NotReady, Refused
 from services.documents.bootstrap import Room
 from services.documents.domain import MOST_BYTES, Abandoned
 from services.documents.fhir import resources
@@ -23,7 +24,6 @@ from services.documents.fhir.deposits import parse_deposit
 from services.documents.fhir.outcomes import FhirRejected, Issue, Kind, operation_outcome
 from services.documents.fhir.queries import parse_query, prefers_strict
 from services.documents.fhir.systems import Identifier, ins_holds
-from services.documents.use_cases.refusals import Conflict, NotReady, Refused
 
 FHIR_JSON = "application/fhir+json"
 _VERSION, _RELEASED = "0.1.0", datetime(2026, 11, 24, tzinfo=UTC)
@@ -92,7 +92,7 @@ class FhirRoute(APIRoute):
         return answered
 
 
-def _failed(error: Exception) -> Response | None:  # noqa: PLR0911 - a table: one error, one answer
+def _failed(error: Exception) -> Response | None:  # noqa: C901, PLR0911 - a table: one error, one answer
     match error:
         case FhirRejected():
             return _outcome(_STATUS[error.kind], *error.issues)

@@ -5,8 +5,14 @@ from pydantic import Field
 from chassis.settings import MongoSettings, Settings
 
 
+class OwnDatabase(MongoSettings):
+    """The service's own database."""
+
+    database: str = "carnet_documents"
+
+
 class DocumentsSettings(Settings):
     """Documents' settings: every service's, and its own database."""
 
-    mongo: MongoSettings = Field(default_factory=lambda: MongoSettings(database="carnet_documents"))
+    mongo: MongoSettings = Field(default_factory=OwnDatabase)
     sweep_after_seconds: float = Field(default=86_400, description="How long loose ciphertext may stand.")

@@ -9,13 +9,13 @@ from os import urandom
 import orjson
 
 from chassis import faults
-from chassis.sealing import b64, decrypt, digest, encrypt, unb64
+from chassis.sealing import b64, digest, encrypt, unb64
 from contracts.consent import Action, DepositAttributes, FlowQuestion, Grant
+from services.documents.answers import opened, refuse
 from services.documents.domain import Abandoned, Kept, sealed_for
 from services.documents.fhir.deposits import ParsedDeposit
 from services.documents.fhir.resources import StoredDocument
 from services.documents.ports import Blobs, Consent, Shelf
-from services.documents.use_cases.refusals import refuse
 
 _LARGE = 512 * 1024
 
@@ -68,18 +68,6 @@ class Deposit:
             await self._blobs.drop(blob)
             faults.point("documents.deposit.dropped")
         faults.point("documents.deposit.kept")
-
-
-def opened(kept: Kept, grant: Grant) -> StoredDocument:
-    """Return a document, its metadata in clear; raise Unsealable when key and ciphertext do not belong together."""
-    context = sealed_for("metadata", kept.record, kept.document, kept.version)
-    return StoredDocument(
-        record=kept.record,
-        document=kept.document,
-        version=kept.version,
-        updated=kept.deposited_at,
-        metadata=decrypt(unb64(grant.metadata_key), kept.metadata, context),
-    )
 
 
 async def _question(parsed: ParsedDeposit, token: str) -> FlowQuestion:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from contracts.consent import Action, FlowQuestion
+from services.documents.answers import Refused, opened, refuse
 from services.documents.fhir.resources import StoredDocument
 from services.documents.ports import Consent, Shelf
-from services.documents.use_cases.deposit import opened
-from services.documents.use_cases.refusals import Refused, refuse
 
 
 class ListDocuments:

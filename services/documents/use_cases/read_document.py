@@ -4,11 +4,10 @@ import asyncio
 
 from chassis.sealing import decrypt, unb64
 from contracts.consent import Action, FlowQuestion
+from services.documents.answers import Refused, opened, refuse
 from services.documents.domain import sealed_for
 from services.documents.fhir.resources import StoredDocument
 from services.documents.ports import Blobs, Consent, Shelf
-from services.documents.use_cases.deposit import opened
-from services.documents.use_cases.refusals import Refused, refuse
 
 _LARGE = 512 * 1024
 

@@ -1,6 +1,9 @@
-"""What an answer that allows nothing means, in the domain's words; a neutral refusal carries no reason."""
+"""What consent's answer means here: a refusal in the domain's words, or metadata that its key opens."""
 
-from contracts.consent import FlowAnswer
+from chassis.sealing import decrypt, unb64
+from contracts.consent import FlowAnswer, Grant
+from services.documents.domain import Kept, sealed_for
+from services.documents.fhir.resources import StoredDocument
 
 
 class Refused(Exception):
@@ -28,3 +31,15 @@ def refuse(answer: FlowAnswer) -> None:
         raise NotReady
     if answer.outcome != "allowed":
         raise Refused(answer)
+
+
+def opened(kept: Kept, grant: Grant) -> StoredDocument:
+    """Return a document, its metadata in clear; raise Unsealable when key and ciphertext do not belong together."""
+    context = sealed_for("metadata", kept.record, kept.document, kept.version)
+    return StoredDocument(
+        record=kept.record,
+        document=kept.document,
+        version=kept.version,
+        updated=kept.deposited_at,
+        metadata=decrypt(unb64(grant.metadata_key), kept.metadata, context),
+    )
