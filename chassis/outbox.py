@@ -25,7 +25,12 @@ class Outbox:
         self, fact: Fact, session: Session, *, correlation_id: str, causation_id: str | None = None,
         event_id: str | None = None, partition: int | None = None,
     ) -> str:  # fmt: skip
-        """Store a fact for the relay, in the caller's transaction; return its event id."""
+        """Store a fact for the relay, in the caller's transaction; return its event id.
+
+        An `event_id` that the caller gives is stored once as long as it is unsent; sent again, readers know it.
+        """
+        if event_id and await self._mongo[COLLECTION].find_one({"_id": event_id}, session=session) is not None:
+            return event_id
         envelope = Envelope(
             source=f"carnet/{self._service}",
             type=fact.TYPE,

@@ -1,9 +1,10 @@
-"""Facts said again and again past the outbox (keys, heartbeats): the next one heals a lost one, so none is stored."""
+"""What is done again and again; an outage passes. Facts said so (keys, heartbeats) heal themselves: none is stored."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from chassis import kafka, logs
+from chassis.mongo import DatabaseError
 from chassis.settings import KafkaSettings
 from contracts.fact import Fact
 from contracts.registry import Envelope, encode, topic_of
@@ -37,3 +38,14 @@ async def repeat(settings: KafkaSettings, service: str, said: Callable[[], Await
         except Exception as error:  # noqa: BLE001 - a new producer and a new round, whatever it was
             _log.warning("interrupted", error=type(error).__name__, where=logs.where(error.__traceback__))
             await asyncio.sleep(1)
+
+
+async def sweep(work: Callable[[], Awaitable[float]]) -> None:
+    """Run `work` again and again until cancelled, each time after the seconds that it returned."""
+    while True:
+        try:
+            pause = await work()
+        except DatabaseError as error:
+            _log.warning("interrupted", error=type(error).__name__, where=logs.where(error.__traceback__))
+            pause = 1
+        await asyncio.sleep(pause)

@@ -23,8 +23,9 @@ _tracer = trace.get_tracer("carnet")
 
 def setup(service: str, instance: str) -> TracerProvider:
     """Install the tracer; without an endpoint trace ids still run through (logs show them), and nothing is recorded."""
-    exporting = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
-    ratio = float(os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1"))
+    # An empty variable is an unset one (OpenTelemetry's rule): it must not mean the collector's default address.
+    exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    ratio = float(os.environ.get("OTEL_TRACES_SAMPLER_ARG") or 1)
     provider = TracerProvider(
         resource=Resource.create({"service.name": f"carnet-{service}", "service.instance.id": instance}),
         sampler=ParentBased(TraceIdRatioBased(ratio)) if exporting else ALWAYS_OFF,

@@ -147,11 +147,23 @@ class _Bench:
         return [Patient(ins[reference], record) for reference, record in records.items()]
 
     async def _opened(self, wanted: int) -> None:
-        mongo = Mongo(MongoSettings(uri=self._stack.mongo_uri("consent"), database="carnet_consent"))
-        try:
-            async with asyncio.timeout(60):
-                while await mongo["journal"].count_documents({"version": 1}) < wanted:  # noqa: ASYNC110 - not ours
+        async with self._database("consent") as mongo, asyncio.timeout(120):
+            while await mongo["journal"].count_documents({"version": 1}) < wanted:  # noqa: ASYNC110 - not ours
+                await asyncio.sleep(0.1)
+
+    async def _quiet(self) -> None:
+        """Wait until every deposit has its item: notifications work after the deposits, and would be measured."""
+        async with self._database("documents") as documents, self._database("notifications") as notifications:
+            wanted = await documents["documents"].count_documents({})
+            async with asyncio.timeout(600):
+                while await notifications["items"].count_documents({}) < wanted:  # noqa: ASYNC110 - not ours
                     await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def _database(self, service: str) -> AsyncIterator[Mongo]:
+        mongo = Mongo(MongoSettings(uri=self._stack.mongo_uri(service), database=f"carnet_{service}"))
+        try:
+            yield mongo
         finally:
             await mongo.close()
 
@@ -170,6 +182,7 @@ class _Bench:
     # -- the load
 
     async def _round(self, kind: str, in_flight: int) -> Round:
+        await self._quiet()
         targets = self._targets(kind)
         result = await self._load(kind, in_flight, targets, seconds=ROUND_SECONDS, most=_MOST[kind])
         latencies = result["latencies_ms"]
@@ -340,7 +353,8 @@ class Spent:
         The share is the sampled round's, the whole that of the rounds without a sampler.
         """
         whole = sum(value for name, value in cpu_ms.items() if name.startswith("consent"))
-        return round(whole * self.deciding / max(sum(self.seconds["consent"].values()), 1e-9), 3)
+        share = self.deciding / max(sum(self.seconds["consent"].values()), 1e-9)
+        return float(round(whole * share, 3))
 
     def table(self, kind: str, cpu_ms: dict[str, Any]) -> Table:
         """Return the shares of each service, in ms an operation."""

@@ -1,6 +1,5 @@
 """`python -m services.consent`: serve, decide, consume, relay, beat, sweep; dead letters."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -8,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import APIRouter
 
 from chassis.command import Taking, command
-from chassis.repeating import Repeated, repeat
+from chassis.repeating import Repeated, repeat, sweep
 from chassis.roles import Service, background
 from chassis.settings import Settings
 from chassis.web import Check
@@ -37,19 +36,17 @@ def _beat(room: Room) -> AbstractAsyncContextManager[None]:
 
 
 def _sweep(room: Room) -> AbstractAsyncContextManager[None]:
-    return background(_question(room))
+    async def question() -> float:
+        dealt_with = await room.questioning()
+        return 0 if dealt_with else min(_SWEEP_SECONDS, room.settings.keys.unconfirmed_seconds)
+
+    return background(sweep(question))
 
 
 async def _announced(room: Room) -> list[Repeated]:
     """Return the announcement of the sealing keys: the topic is short, and readers come late."""
     said = SealingKeysAnnounced(role_certificate=room.announced.role_certificate, statement=room.announced.statement)
     return [(said, None)]
-
-
-async def _question(room: Room) -> None:
-    while True:
-        dealt_with = await room.questioning()
-        await asyncio.sleep(0 if dealt_with else min(_SWEEP_SECONDS, room.settings.keys.unconfirmed_seconds))
 
 
 def _routers(room: Room) -> list[APIRouter]:

@@ -2,7 +2,7 @@
 
 from opentelemetry.trace import SpanKind
 
-from chassis import telemetry
+from chassis import logs, telemetry
 from chassis.flows import DROPPED
 from chassis.hearing import Heard, Judged
 from chassis.sealing import b64, canonical, derive, digest
@@ -15,6 +15,7 @@ from services.consent.use_cases.decide import Decide, Decided
 
 # What a service may ask for in its own name, and under which purpose the patient sees it.
 _OWN_FLOWS = {"notifications": (Action.NOTIFY, "NOTIFY", "Avis de Carnet")}
+_log = logs.get("flows")
 
 
 class Judge:
@@ -40,6 +41,7 @@ class Judge:
                 return None
             answer = self._answer(decided)
             span.set_attribute("carnet.outcome", answer.outcome)
+            _log.info("decided", flow=heard.flow, action=flow.action, outcome=answer.outcome)
         entry = decided.entry
         return Judged(answer, {"entry": digest(canonical(entry.clear)), "at": entry.at} if entry else {})
 

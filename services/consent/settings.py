@@ -19,7 +19,7 @@ class ConsentKeySettings(BaseSettings):
     unconfirmed_seconds: float = Field(default=86_400, description="How long a deposit may stay unconfirmed.")
 
 
-class OwnDatabase(MongoSettings):
+class Database(MongoSettings):
     """The service's own database."""
 
     database: str = "carnet_consent"
@@ -29,7 +29,7 @@ class ConsentSettings(Settings):
     """Consent's settings: every service's, and where its keys are."""
 
     keys: ConsentKeySettings = Field(default_factory=ConsentKeySettings)
-    mongo: MongoSettings = Field(default_factory=OwnDatabase)
+    mongo: MongoSettings = Field(default_factory=Database)
 
     def unsafe(self) -> list[str]:
         """Return what production refuses."""

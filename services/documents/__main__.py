@@ -1,12 +1,12 @@
 """`python -m services.documents`: serve, consume, relay, sweep; dead letters."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import APIRouter
 
 from chassis.command import Taking, command
+from chassis.repeating import sweep
 from chassis.roles import Service, background
 from chassis.settings import Settings
 from chassis.web import Check
@@ -26,13 +26,11 @@ def _relay(room: Room) -> AbstractAsyncContextManager[None]:
 
 
 def _sweep(room: Room) -> AbstractAsyncContextManager[None]:
-    return background(_swept(room))
-
-
-async def _swept(room: Room) -> None:
-    while True:
+    async def blobs() -> float:
         await room.blobs.sweep(room.settings.sweep_after_seconds)
-        await asyncio.sleep(min(_SWEEP_SECONDS, room.settings.sweep_after_seconds))
+        return min(_SWEEP_SECONDS, room.settings.sweep_after_seconds)
+
+    return background(sweep(blobs))
 
 
 @asynccontextmanager

@@ -78,7 +78,8 @@ class MongoShelf:
             if not await self._blobs.keep(kept.blob, session):
                 raise Abandoned  # swept: more than a day went by
             faults.point("documents.deposit.blob-kept")
-            await self._outbox.add(_deposited(kept), session, correlation_id=correlation_id)
+            fact = _deposited(kept)
+            await self._outbox.add(fact, session, correlation_id=correlation_id, event_id=_told(fact))
             faults.point("documents.deposit.told")
 
         try:
@@ -111,7 +112,7 @@ class MongoShelf:
                 tombstone = {"_id": name, "record": record, "document": document, "abandoned": datetime.now(UTC)}
                 await self._rows.insert_one(tombstone, session=session)
                 faults.point("documents.settle.given-up")
-            await self._outbox.add(fact, session, correlation_id=document, causation_id=event_id)
+            await self._outbox.add(fact, session, correlation_id=document, causation_id=event_id, event_id=_told(fact))
             faults.point("documents.settle.told")
 
         try:
@@ -119,6 +120,11 @@ class MongoShelf:
         except DuplicateKey:
             # The deposit was stored between the read and the insert: it stands.
             await self.settle(record, document, version, event_id)
+
+
+def _told(fact: Deposited | DepositAbandoned) -> str:
+    """Return the event's id: told again it is the same event, and nobody is notified twice."""
+    return f"{'deposited' if isinstance(fact, Deposited) else 'abandoned'}-{fact.document}-{fact.version}"
 
 
 def _name(record: str, document: str, version: int) -> str:

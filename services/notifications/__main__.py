@@ -9,25 +9,19 @@ from chassis.command import Taking, command
 from chassis.roles import Service
 from chassis.settings import Settings
 from services.notifications.api import router
-from services.notifications.bootstrap import Room, bootstrap, consume, serve
+from services.notifications.bootstrap import bootstrap, consume, serve
 from services.notifications.settings import NotificationsSettings
 
 _ANSWERABLE_SECONDS = 10
 
-service: Service[NotificationsSettings, Room] = Service(
-    name="notifications",
-    bootstrap=bootstrap,
-    roles={"serve": serve, "consume": consume},
-    routers=lambda room: [router(room.verifier, room.items, room.follow)],
-    checks=lambda room: room.checks,
-)
-
 
 @asynccontextmanager
-async def taking(_: Settings) -> AsyncIterator[Taking]:
+async def _taking(settings: Settings) -> AsyncIterator[Taking]:
     """Open what replays dead letters: handling one asks consent."""
+    if not isinstance(settings, NotificationsSettings):
+        raise TypeError
     async with (
-        bootstrap(NotificationsSettings()) as room,
+        bootstrap(settings) as room,
         roles.background(room.sealing.run()),
         room.asker.running(),
     ):
@@ -39,5 +33,13 @@ async def taking(_: Settings) -> AsyncIterator[Taking]:
         yield room.consuming, room.letters
 
 
+SERVICE = Service(
+    name="notifications",
+    bootstrap=bootstrap,
+    roles={"serve": serve, "consume": consume},
+    routers=lambda room: [router(room.verifier, room.items, room.follow)],
+    checks=lambda room: room.checks,
+)
+
 if __name__ == "__main__":
-    command(service, NotificationsSettings, taking)()
+    command(SERVICE, NotificationsSettings, _taking)(prog_name="python -m services.notifications")

@@ -4,12 +4,13 @@ The seed of a campaign is printed when it fails; `CARNET_CHAOS_SEED=<seed>` runs
 """
 
 import asyncio
+import itertools
 import os
 import random
 import re
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ UNCONFIRMED: dict[str, tuple[str, ...]] = {
     ),
     "documents-1": ("documents.settle.given-up", "documents.settle.told"),
 }  # fmt: skip
-_NEVER = 1_000_000
+_UNCONFIRMED_SECONDS = "4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,10 @@ def plan(chance: random.Random, rounds: int) -> list[Blow]:
         if number % 4 == 3:
             blows.append(Blow(chance.choice(victims), None, 1, chance.uniform(0.2, 1.5)))
         else:
-            victim, point = places[(number - number // 4) % len(places)]
-            blows.append(Blow(victim, point, 1 if (victim, point) in places else chance.randrange(1, 12), 0))
+            lap, place = divmod(number - number // 4, len(places))
+            victim, point = places[place]
+            # The first time round at the first passage; then later, when more is on its way.
+            blows.append(Blow(victim, point, chance.randrange(2, 9) if lap else 1, 0))
     return blows
 
 
@@ -211,3 +214,110 @@ async def test_what_was_acknowledged_survives_the_kill_of_any_process_at_any_awa
     print(f"{len(told)} kills, {len(missed)} beside their point, {deposits} deposits")  # noqa: T201
     for load, paper in chance.sample(everything, min(100, len(everything))):
         assert not await lost(load, [paper])
+
+
+async def half_done(site: Site, load: Load) -> tuple[Paper, Paper]:
+    """Leave one deposit approved and never stored, another stored and never told; documents is dead then."""
+    (record,) = load.records
+    never, untold = load.paper(record), load.paper(record)
+    for paper, point in ((never, "documents.deposit.blob-stored"), (untold, "documents.deposit.kept")):
+        await site.stack.start_process("documents-1")
+        site.arm("documents-1", point)
+        await load.deposit(paper)
+        assert await site.dead("documents-1", 5), f"{point} was not passed"
+    return never, untold
+
+
+@asynccontextmanager
+async def impatient_consent(site: Site) -> AsyncIterator[list[float]]:
+    """Have consent ask about deposits after seconds; start it whenever it is dead; give the times at which it was."""
+    deaths: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            if site.stack.pid_of("consent-1") is None:
+                deaths.append(time.monotonic())
+                await start()
+            await asyncio.sleep(0.05)
+
+    async def start() -> None:
+        await site.stack.start_process("consent-1", CARNET_CONSENT_UNCONFIRMED_SECONDS=_UNCONFIRMED_SECONDS)
+
+    await start()
+    watching = asyncio.create_task(watch())
+    try:
+        yield deaths
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 40) -> None:
+    """Wait for a condition; fail with the sentence given."""
+    end = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < end, what
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(0)
+async def test_a_deposit_that_nothing_was_heard_of_is_confirmed_or_given_up_with_its_key(site: Site, seed: str) -> None:
+    """Consent asks, documents answers; only then is a key destroyed, and the same bytes are deposited afresh."""
+    places: list[tuple[str, str]] = [(victim, point) for victim, points in UNCONFIRMED.items() for point in points]
+    random.Random(seed).shuffle(places)
+    for victim, point in itertools.islice(itertools.cycle(places), size(2, 3 * len(places))):
+        load, began = await site.records(1), time.monotonic()
+        never, untold = await half_done(site, load)
+        async with impatient_consent(site) as deaths:
+            await unconfirmed(site, load.records, victim, point, deaths)
+        await load.deposit(untold)
+        (confirmed,) = await site.truth.documents(load.records)
+        assert untold.ids == {f"{confirmed['record']}-{confirmed['document']}"}
+        wrong = await site.recovered(load, [never, untold])
+        assert not wrong, f"seed {seed}, {victim} at {point}: {wrong}"
+        print(f"{victim} at {point}: {time.monotonic() - began:.1f} s")  # noqa: T201
+    await site.stack.start_process("consent-1")
+
+
+async def unconfirmed(site: Site, records: list[str], victim: str, point: str, deaths: list[float]) -> None:
+    """See consent ask about two deposits, documents answer, and one process die on the way."""
+
+    async def asked() -> bool:
+        keys = await site.truth.keys(records)
+        assert [row["state"] for row in keys.values()] == ["pending", "pending"], f"{point}: nobody has answered yet"
+        return all("asked" in row for row in keys.values())
+
+    async def answered() -> bool:
+        keys = await site.truth.keys(records)
+        return [row["state"] for row in keys.values()] == ["live"] and not await site.truth.unsettled(records)
+
+    async def died() -> bool:
+        return bool(deaths)
+
+    if victim == "consent-1":
+        site.arm(victim, point)
+    await until(asked, f"{point}: consent did not ask")
+    if victim == "documents-1":
+        await site.stack.start_process(victim, wait=False, CARNET_FAULT=f"{point}:1")
+        assert await site.dead(victim, 20), f"{point} was not passed"
+    await site.stack.start_process("documents-1")
+    await until(answered, f"{point}: not one confirmed and one given up")
+    if victim == "consent-1":
+        await until(died, f"{point} was not passed", 5)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("engine", ["mongod", "kafka"])
+async def test_what_was_acknowledged_survives_the_kill_of_an_engine(site: Site, seed: str, engine: str) -> None:
+    """Killed under load and started again: services go on by themselves, and nothing acknowledged is lost."""
+    for number in range(size(1, 5)):
+        load = await site.records(2)
+        async with load.running(f"{seed}/{engine}/{number}"):
+            await asyncio.sleep(1)
+            await site.stack.stop_process(engine, signal.SIGKILL)
+            await asyncio.sleep(1)
+            await site.stack.start_process(engine)
+            await asyncio.sleep(1)
+        wrong = await site.recovered(load, load.papers)
+        assert not wrong, f"seed {seed}, {engine}, round {number}: {wrong}"
+        print(f"{engine}: {len(load.papers)} papers")  # noqa: T201

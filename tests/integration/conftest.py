@@ -9,18 +9,19 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from chassis import kafka, topics
 from chassis.mongo import Mongo
 from chassis.settings import KafkaSettings, MongoSettings
-from chassis.trust import Authority
+from chassis.trust import AnnouncedKeys, Authority, Trust
 from contracts.registry import catalogue
 from deploy.local import engines as local
 from deploy.local import readiness
 from deploy.local.machine import Ports
 from deploy.local.processes import Processes
+from tests.integration.deciding import World
 from tests.integration.observing import Tap, eventually
 
 _ROOT = Path(__file__).parents[2]
@@ -101,12 +102,6 @@ async def make_topic(engines: Engines) -> AsyncIterator[Callable[[int], Awaitabl
     await admin.close()
 
 
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Own a root, as the local stack's setup does."""
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture
 async def tap(engines: Engines) -> AsyncIterator[Callable[[str], Awaitable[Tap]]]:
     """Listen to a topic from its present end."""
@@ -127,3 +122,20 @@ async def tap(engines: Engines) -> AsyncIterator[Callable[[str], Awaitable[Tap]]
     yield opened
     for each in readers:
         await each.stop()
+
+
+@pytest.fixture(scope="session")
+async def world(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Found a root with consent's keys."""
+    folder = tmp_path_factory.mktemp("world")
+    authority = Authority(folder / "authority")
+    authority.consent_keys(out=folder / "sealing.json")
+    sealing = AnnouncedKeys.load(folder / "sealing.json")
+    return World(engines.kafka, authority, folder, sealing, Trust(authority.root_public))
+
+
+@pytest.fixture
+async def producer(engines: Engines) -> AsyncIterator[AIOKafkaProducer]:
+    """Publish anything: who holds Kafka's credentials can."""
+    async with kafka.started(kafka.producer(engines.kafka)) as started:
+        yield started

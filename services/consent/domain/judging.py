@@ -112,8 +112,8 @@ class _Bench:
             "own": actor.kind == "professional" and document.depositor == actor.id,
             "hidden": document.id in self._hidden,
             "visibility": document.visibility_at(self._now),
-            "type_code": document.type_code,
-            "class_code": document.class_code,
+            "type_code": document.type_code if "type_code" in self._rules.codes else "",
+            "class_code": document.class_code if "class_code" in self._rules.codes else "",
         }
 
 

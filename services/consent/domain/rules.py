@@ -63,6 +63,8 @@ class Rules:
         checked = cedarpy.validate_policies(whole, schema)
         if not checked.validation_passed:
             raise RulesBroken("; ".join(str(error) for error in checked.errors))
+        # A code that no rule reads cannot tell two documents apart: they are judged as one.
+        self.codes = frozenset(name for name in ("type_code", "class_code") if name in whole)
         self.digest = digest(canonical({**texts, "schema": schema}))
         self._policies, self._schema = cedarpy.PolicySet.from_str(whole), cedarpy.Schema.from_str(schema)
         self._nothing = cedarpy.Entities.from_json_str("[]")

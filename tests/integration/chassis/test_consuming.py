@@ -2,11 +2,8 @@
 
 import asyncio
 import os
-import secrets
-import subprocess
 import sys
 import time
-from base64 import b32encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,14 +25,10 @@ from contracts.documents import DepositAbandoned, Deposited
 from contracts.fact import Fact
 from contracts.registry import Envelope, Headers, encode
 from tests.integration.conftest import Engines
+from tests.integration.deciding import new_record
 from tests.integration.observing import counted, eventually
 
 CANARY = "CANARI-dupont-camille"
-
-
-def new_record() -> str:
-    """Return a record's id that no other test knows."""
-    return b32encode(secrets.token_bytes(17)).decode().lower()[:26]
 
 
 def deposited(record: str, version: int = 1) -> Deposited:
@@ -321,7 +314,7 @@ async def test_what_was_handled_does_not_come_again(desk: Desk) -> None:
 
 
 async def test_leaving_does_not_wait_for_what_is_away(desk: Desk) -> None:
-    """An event whose dependency is away is left at the end, soon and uncommitted: it comes again, and nothing is lost."""
+    """An event whose dependency is away is left at the end, soon and uncommitted: it comes again."""
     record = new_record()
     desk.trouble = lambda _: DependencyUnreachable()
     async with desk.consuming.running():
@@ -352,12 +345,9 @@ async def test_a_consumer_killed_before_its_commit_gets_the_event_again(
         "CARNET_MONGO": mongo_settings.uri,
         "CARNET_MONGO_DATABASE": mongo_settings.database,
     }
-    root = Path(__file__).parents[3]
-    environment["PYTHONPATH"] = str(root)
-    killed = await asyncio.to_thread(
-        subprocess.run, [sys.executable, script, service, desk.topic], env=environment, timeout=60, check=False
-    )
-    assert killed.returncode == -9
+    environment["PYTHONPATH"] = str(Path(__file__).parents[3])
+    killed = await asyncio.create_subprocess_exec(sys.executable, str(script), service, desk.topic, env=environment)
+    assert await asyncio.wait_for(killed.wait(), 60) == -9
     assert await mongo["effects"].count_documents({}) == 1
     again = asyncio.Event()
 

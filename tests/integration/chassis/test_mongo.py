@@ -146,7 +146,7 @@ async def test_a_watcher_wakes_up(both: Mongo) -> None:
     """An insert ends the wait at once and names the row; without one the wait ends by its time."""
     await both.ensure("rows")
     async with both.changes("rows", "insert") as changed:
-        waiting = asyncio.create_task(changed(10))
+        waiting = asyncio.ensure_future(changed(10))
         await asyncio.sleep(0.2)
         started = time.monotonic()
         await both["rows"].insert_one({"_id": "one", "n": 1})

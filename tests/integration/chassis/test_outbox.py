@@ -1,10 +1,7 @@
 """From the transaction to the topic: what committed is published, what did not is not, and no crash changes that."""
 
 import asyncio
-import secrets
-import subprocess
 import sys
-from base64 import b32encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -20,6 +17,7 @@ from chassis.settings import MongoSettings
 from contracts.identity import RecordOpened
 from contracts.registry import decode, topic_of
 from tests.integration.conftest import Engines
+from tests.integration.deciding import new_record
 from tests.integration.observing import Tap, eventually
 
 TOPIC = topic_of(RecordOpened)
@@ -28,8 +26,7 @@ Open = Callable[[str], Awaitable[Tap]]
 
 def opened(version: int = 1) -> RecordOpened:
     """Return a fact about a record that no other test knows."""
-    record = b32encode(secrets.token_bytes(17)).decode().lower()[:26]
-    return RecordOpened(record=record, version=version, identity_status="qualified")
+    return RecordOpened(record=new_record(), version=version, identity_status="qualified")
 
 
 async def add(mongo: Mongo, *facts: RecordOpened) -> list[str]:
@@ -71,7 +68,7 @@ def ids(records: list[ConsumerRecord]) -> list[str]:
 
 async def empty(mongo: Mongo) -> bool:
     """Say whether nothing waits in the outbox."""
-    return await mongo[COLLECTION].count_documents({}) == 0
+    return bool(await mongo[COLLECTION].count_documents({}) == 0)
 
 
 async def test_what_committed_is_published_once_and_leaves_the_outbox(
@@ -104,7 +101,7 @@ async def test_an_aborted_transaction_publishes_nothing(outbox_mongo: Mongo, eng
 
 
 async def test_a_row_that_commits_late_is_published_too(outbox_mongo: Mongo, engines: Engines, tap: Open) -> None:
-    """Its creation time and id are older than those already published: the relay picks by state, so it is not missed."""
+    """Its creation time and id are older than those already published: the relay picks by state."""
     heard, outbox = await tap(TOPIC), Outbox(outbox_mongo, "identity")
     added, commit = asyncio.Event(), asyncio.Event()
 
@@ -140,10 +137,8 @@ async def test_a_relay_killed_before_it_forgets_publishes_again(
         "asyncio.run(main())"
     )
     root = Path(__file__).parents[3]
-    killed = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", script], cwd=root, timeout=60, check=False
-    )
-    assert killed.returncode == -9
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", script, cwd=root)
+    assert await asyncio.wait_for(killed.wait(), 60) == -9
     assert sorted(ids(await heard.take(2))) == sorted(event_ids)
     async with relaying_as(outbox_mongo, engines, "next"):
         assert sorted(ids(await heard.take(2, seconds=30))) == sorted(event_ids)

@@ -83,10 +83,10 @@ class Laggard(MongoJournal):
 class Deaf(MongoJournal):
     """A journal that inserts and then does not know whether it did, as long as it is told so."""
 
-    deaf = True
+    deaf = False
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
-        """Insert, and say nothing."""
+        """Insert, and say nothing if deaf."""
         stands = await super().append(entries)
         if self.deaf:
             raise OutcomeUnknown

@@ -26,7 +26,7 @@ async def _rows(consent: Process) -> int:
 
 
 async def test_retries_at_once_have_one_document_and_one_key(start: Start) -> None:
-    """The same content under the same identifier, by two colleagues over three processes: one id, one key that opens."""
+    """The same content under one identifier, by two colleagues over three processes: one id, one key that opens."""
     processes = [await start(Laggard) for _ in range(3)]
     flows = [asked(MOREAU if at % 2 else COLLEAGUE, Action.DEPOSIT, deposit=paper()) for at in range(9)]
     decided = await asyncio.gather(*(processes[at % 3].decide(each) for at, each in enumerate(flows)))

@@ -1,4 +1,4 @@
-"""One conformance suite for consent's ports: in memory and on MongoDB by both drivers, whoever builds on them sees one."""
+"""One conformance suite for consent's ports, in memory and on MongoDB by both drivers: nobody sees a difference."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from services.consent.ports import DocumentKeys, Journal, OutcomeUnknown, Record
 from services.consent.store import MongoDocumentKeys, MongoJournal
 from tests.integration.consent.processes import Process, fresh_record
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
-from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_RECORD, RECORD, RULES, Book, flow, opening, paper
+from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_RECORD, RECORD, Book, flow, opening, paper
 
 REPORT = Document(
     id="carnetexampledocumentaa567", version=1, type_code="11502-2", class_code="10", visibility=(),
@@ -156,7 +156,9 @@ async def test_only_what_stands_is_released(keys: DocumentKeys) -> None:
     """A document without a key is left out, and each caller gets his own documents in his own order."""
     await keys.hold([(RECORD, REPORT), (RECORD, SECOND)])
     await keys.destroy(RECORD, REPORT.id, 1)
-    answers = await keys.release([(RECORD, [REPORT]), (RECORD, [REPORT, SECOND]), (RECORD, []), (OTHER_RECORD, [SECOND])])
+    answers = await keys.release(
+        [(RECORD, [REPORT]), (RECORD, [REPORT, SECOND]), (RECORD, []), (OTHER_RECORD, [SECOND])]
+    )
     assert [[held.document.id for held in each] for each in answers] == [[], [SECOND.id], [], []]
 
 
@@ -186,7 +188,9 @@ async def test_nothing_readable_is_stored(consent: Process) -> None:
     for name in ("journal", "document_keys", "record_keys"):
         rows = await consent.mongo[name].find({}).to_list(None)
         assert rows
-        said = repr(rows).encode() + b"".join(bytes(value) for row in rows for value in row.values() if isinstance(value, bytes))
+        said = repr(rows).encode() + b"".join(
+            bytes(value) for row in rows for value in row.values() if isinstance(value, bytes)
+        )
         for secret in (MOREAU.name, MOREAU.id, "11502-2", "TREAT", "2.25.report", "allowed"):
             assert secret.encode() not in said
         assert held.key not in said
@@ -239,7 +243,7 @@ async def test_a_record_key_is_made_once(consent: Process, root: Path) -> None:
 
 async def test_a_database_that_is_away_leaves_the_outcome_unknown(consent: Process) -> None:
     """What the driver could not say is said: nobody may take it for a yes or a no."""
+    await consent.record_keys.key(RECORD)
     await consent.mongo.close()
-    with pytest.raises((OutcomeUnknown, Exception)) as raised:
+    with pytest.raises(OutcomeUnknown):
         await consent.journal.append([replace(opening(), version=2, n=2, cause="c")])
-    assert raised.value is not None

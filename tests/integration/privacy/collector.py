@@ -37,8 +37,13 @@ class Collector:
 
     def spans(self, trace: str | None = None) -> list[Span]:
         """Return the spans received so far, of one trace or of all."""
-        found = [span for body in self.bodies for span in _spans(body)]
+        found = [span for body in self.bodies for span in self.read(body)]
         return [span for span in found if trace in {None, span.trace}]
+
+    @staticmethod
+    def read(body: bytes) -> list[Span]:
+        """Return the spans in a request body."""
+        return _spans(body)
 
     def traces_of(self, route: str) -> set[str]:
         """Return the traces in which a server span has this name."""

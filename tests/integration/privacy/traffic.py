@@ -61,7 +61,8 @@ async def care(people: People) -> dict[str, Answer]:
         people.doctor(MOREAU), people.doctor(PETIT), people.camille(), people.insurer()
     )
     (_, first), (_, second) = small(people.ins), large(people.ins)
-    said = {"small": await moreau.deposit(first), "large": await moreau.deposit(second)}
+    said = {"before": await camille.search()}
+    said |= {"small": await moreau.deposit(first), "large": await moreau.deposit(second)}
     documents = [str(said[name].json()["id"]) for name in ("small", "large")]
     for name, who in (("camille", camille), ("moreau", moreau), ("petit", petit), ("insurer", insurer)):
         said[f"list {name}"] = await who.search()
@@ -110,11 +111,11 @@ async def bad_input(stack: Stack, people: People) -> list[int]:
         but(subject={"reference": f"Patient?identifier={SYSTEM}|{other}"}),
         but(subject={"reference": f"Patient?identifier={SYSTEM}|{wrong_key}"}),
         but(subject={"reference": bad("subject")}),
-        but(description=bad("description") * 1_500_000),  # its row would be larger than a database takes
+        but(description=bad("description") * 800_000),  # its row would be larger than a database takes
         attached(data=bad("not*base64")),
         attached(hash=bad("hash")),
         attached(contentType=bad("content-type")),
-        attached(data="QQ" * (15 * 1024 * 1024) + bad("end") + "="),  # over 20 MB
+        attached(data="QQ" * 14_100_000 + bad("end") + "="),  # over 20 MB
         synthetic.deposit_request(theirs, ins=ins),
         synthetic.deposit_request(markup, ins=ins),
         synthetic.deposit_request(b"<broken>" + bad("xml").encode(), ins=ins),

@@ -75,7 +75,9 @@ class MemoryKeys:
         """Return the keys that stand."""
         await asyncio.sleep(0)
         return [
-            tuple(Held(each, *self.rows[name]) for each in asked if (name := (record, each.id, each.version)) in self.rows)
+            tuple(
+                Held(each, *self.rows[name]) for each in asked if (name := (record, each.id, each.version)) in self.rows
+            )
             for record, asked in wanted
         ]
 

@@ -32,7 +32,9 @@ PERSON, ORGANISATION = f"person:{MOREAU.id}", f"organisation:{MOREAU.organisatio
 _PURPOSES = {"patient": "PATRQT", "professional": "TREAT", "service": "NOTIFY", "application": "COVERAGE"}
 
 
-def paper(name: str = "report", *, content: str = "content", visibility: tuple[str, ...] = (), code: str = "11502-2") -> Deposit:
+def paper(
+    name: str = "report", *, content: str = "content", visibility: tuple[str, ...] = (), code: str = "11502-2"
+) -> Deposit:
     """Return what is judged of a document that asks to enter; `name` stands for its masterIdentifier."""
     return Deposit(
         master_identifier=f"urn:oid:2.25.{name}",

@@ -18,7 +18,18 @@ from services.consent.use_cases.decide import Decide
 from services.consent.use_cases.govern import MOST_DIRECTIVES, Govern
 from tests.unit.chassis.asgi import Answer, ask
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
-from tests.unit.consent.people import ABSENT, CAMILLE, INSURER, MOREAU, OTHER_RECORD, RECORD, RULES, flow, opening, paper
+from tests.unit.consent.people import (
+    ABSENT,
+    CAMILLE,
+    INSURER,
+    MOREAU,
+    OTHER_RECORD,
+    RECORD,
+    RULES,
+    flow,
+    opening,
+    paper,
+)
 from tests.unit.consent.test_flows import KEY, access_token, now_ms
 
 BLOCK = {"kind": "block", "professional": "99700000001"}

@@ -12,7 +12,7 @@ from chassis.sealing import Unsealable, canonical, decrypt, encrypt, new_key
 from services.consent.domain.entry import Entry, Outcome, leaf_class
 from services.consent.domain.flow import Action, Actor, Change, Deposit, Flow
 from services.consent.keys import entry_key
-from tests.unit.consent.people import CAMILLE, MOREAU, NOW, Book, flow, paper
+from tests.unit.consent.people import CAMILLE, MOREAU, Book, flow, paper
 
 _TEXT = st.text(max_size=20)  # hypothesis draws no lone surrogates here: JSON and the contract take none either
 _MAYBE = st.none() | _TEXT.filter(bool)
@@ -30,8 +30,9 @@ _CHANGES = st.builds(
     until=st.none() | _NUMBER, ends=_MAYBE,
 )  # fmt: skip
 _FLOWS = st.builds(
-    Flow, _TEXT, _TEXT, _TEXT, st.sampled_from(Action), _TEXT, _ACTORS, documents=st.lists(_TEXT, max_size=3).map(tuple),
-    deposit=st.none() | _DEPOSITS, change=st.none() | _CHANGES, because=_MAYBE, deadline_ms=st.none() | _NUMBER,
+    Flow, _TEXT, _TEXT, _TEXT, st.sampled_from(Action), _TEXT, _ACTORS,
+    documents=st.lists(_TEXT, max_size=3).map(tuple), deposit=st.none() | _DEPOSITS, change=st.none() | _CHANGES,
+    because=_MAYBE, deadline_ms=st.none() | _NUMBER,
 )  # fmt: skip
 _OUTCOMES = st.builds(
     Outcome, st.sampled_from(["allowed", "refused", "red-line", "conflict"]), _TEXT,

@@ -71,7 +71,8 @@ def certificate(role: str = "documents") -> Certificate:
 def heard(question: FlowQuestion, *, role: str = "documents", record: str = RECORD, **said: Any) -> Heard:
     """Return a question as the hearer hands it over."""
     held: dict[str, Any] = {
-        "flow": uuid4().hex, "record": record, "reply_partition": 3, "digest": digest(question.model_dump_json().encode()),
+        "flow": uuid4().hex, "record": record, "reply_partition": 3,
+        "digest": digest(question.model_dump_json().encode()),
         "deadline_ms": now_ms() + 1_500, "question": question, "certificate": certificate(role),
         "correlation_id": "c", "traceparent": None,
     }  # fmt: skip
@@ -99,7 +100,9 @@ class Room:
         question = FlowQuestion(action=action, token=token, documents=documents, **more)
         return await self.judge(heard(question, role=actor.id if actor.kind == "service" else "documents"))
 
-    async def deposit(self, actor: Actor = PETIT, name: str = "report", content: str = "content", **more: Any) -> FlowAnswer:
+    async def deposit(
+        self, actor: Actor = PETIT, name: str = "report", content: str = "content", **more: Any
+    ) -> FlowAnswer:
         """Deposit."""
         held = paper(name, content=content, **more)
         deposit = DepositAttributes.model_validate({n: getattr(held, n) for n in held.__slots__})
@@ -163,7 +166,9 @@ async def _opposed(room: Room) -> str:
 
 @pytest.mark.parametrize("action", [Action.READ, Action.LIST])
 @pytest.mark.parametrize(
-    "situation", [_absent, _hidden, _masked, _blocked, _not_authorised, _expired, _opposed], ids=lambda each: each.__name__
+    "situation",
+    [_absent, _hidden, _masked, _blocked, _not_authorised, _expired, _opposed],
+    ids=lambda each: each.__name__,
 )
 async def test_a_professional_cannot_tell_refusals_apart(
     room: Room, situation: Callable[[Room], Awaitable[str]], action: Action
@@ -236,6 +241,7 @@ async def test_an_unknown_record_is_stale(room: Room) -> None:
     assert OTHER_RECORD not in room.journal.entries
 
 
+_PAPER = DepositAttributes(master_identifier="m", content_digest="d" * 43, type_code="t", type_system="s")
 READ = FlowQuestion(action=Action.READ, documents=(ABSENT,))
 
 
@@ -255,7 +261,7 @@ READ = FlowQuestion(action=Action.READ, documents=(ABSENT,))
         (
             FlowQuestion(
                 action=Action.READ, token=access_token(MOREAU), documents=(ABSENT,),
-                deposit=DepositAttributes(master_identifier="m", content_digest="d" * 43, type_code="t", type_system="s"),
+                deposit=_PAPER,
             ),
             "documents",
         ),

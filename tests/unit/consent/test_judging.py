@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.consent.domain.entry import Entry
-from services.consent.domain.flow import Action, Change, Flow
+from services.consent.domain.flow import Action, Change
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.domain.rules import Judgement, Rules
@@ -65,6 +65,16 @@ def test_documents_of_equal_attributes_are_judged_once(book: Book) -> None:
     book.say("hide", documents[0])
     verdict = judge(book.record, flow(MOREAU, Action.LIST), book.now, counting)
     assert (verdict.outcome.count, counting.asked) == (99, 3)
+
+
+def test_kinds_of_documents_cost_a_professional_no_time(book: Book) -> None:
+    """A refusal of a record with a hundred kinds of documents takes the questions of an empty one: nobody can time it."""
+    empty, full = Counting(), Counting()
+    judge(book.record, flow(MOREAU, Action.LIST), book.now, empty)
+    for number in range(100):
+        book.deposit(paper(f"report {number}", code=f"code {number}"), by=COLLEAGUE)
+    judge(book.record, flow(MOREAU, Action.LIST), book.now, full)
+    assert full.asked == empty.asked == 1
 
 
 def test_a_list_counts_and_releases_what_is_allowed_only(book: Book) -> None:
@@ -171,7 +181,8 @@ _LABELS: tuple[tuple[str, ...], ...] = ((), ("MASQUE_PS",), ("INVISIBLE_PATIENT"
 
 def _lived(steps: list[tuple[Any, ...]]) -> Book:
     """Write a journal by steps drawn at random."""
-    book, made = Book(), []
+    book = Book()
+    made: list[str] = []
     for name, *rest in steps:
         papers = list(book.record.documents)
         if name == "deposit":
@@ -231,7 +242,6 @@ def test_entries_that_change_nothing_may_be_left_out(steps: list[tuple[Any, ...]
             brief.apply(each)
     brief.advance(book.record.version, book.record.n)
     assert brief == book.record
-
 
 
 @settings(max_examples=60, deadline=None)

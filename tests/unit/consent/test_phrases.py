@@ -29,7 +29,12 @@ from tests.unit.consent.people import (
     paper,
 )
 
-_RULE = {"allowed": "patient-own-record", "refused": "blocked", "red-line": "red-line-insurance", "conflict": "own-deposit"}
+_RULE = {
+    "allowed": "patient-own-record",
+    "refused": "blocked",
+    "red-line": "red-line-insurance",
+    "conflict": "own-deposit",
+}
 CHANGES = (
     Change("authorise", PERSON),
     Change("authorise", ORGANISATION, NOW),
@@ -66,7 +71,6 @@ def test_every_flow_has_a_sentence(actor: Actor, action: Action, verdict: str) -
     assert re.match(r"Le \d+(er)? \w+ \d{4} à \d\d:\d\d:\d\d, \S", said)
     assert said.endswith(RULES[_RULE[verdict]].sentence)
     assert not re.search(r"[{}]|None|  |\b(TREAT|PATRQT|NOTIFY|COVERAGE)\b", said)
-    assert action.value not in said.lower().replace("list", "") or action in {Action.LIST}
     assert {"allowed": "Autorisé.", "refused": "Refusé.", "red-line": "aucun accord", "conflict": "autre contenu"}[
         verdict
     ] in said
@@ -110,7 +114,9 @@ def test_nobody_is_left_unnamed() -> None:
     assert (seen["action"], seen["purpose"], seen["outcome"]) == ("read", "TREAT", "allowed")
 
 
-@pytest.mark.parametrize(("count", "said"), [(0, "aucun document visible"), (1, "1 document visible"), (7, "7 documents visibles")])
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "aucun document visible"), (1, "1 document visible"), (7, "7 documents visibles")]
+)
 def test_a_list_says_how_many(count: int, said: str) -> None:
     """A list's sentence counts what was shown."""
     assert f"a vu la liste des documents ({said})" in phrase(flow(MOREAU, Action.LIST), count=count)

@@ -320,6 +320,20 @@ def test_a_rule_that_fails_refuses_what_others_allow(tmp_path: Path) -> None:
     assert (outcome.verdict, outcome.rule, outcome.errors) == ("refused", RULE_ERROR, True)
 
 
+def test_a_red_line_about_one_document_is_the_reason_told(tmp_path: Path) -> None:
+    """Of several documents refused for several reasons, the red line is the verdict."""
+    rules = _planted(
+        tmp_path,
+        '@id("planted") @law("aucune") @fr("Une règle.") forbid (principal, action, resource)\n'
+        'when { context.document.type_code == "genome" };\n',
+        "red_lines",
+    )
+    book = Book()
+    documents = [book.deposit(paper(code, code=code), by=COLLEAGUE) for code in ("11502-2", "genome")]
+    outcome = judge(book.record, flow(MOREAU, R, *documents), NOW, rules).outcome
+    assert (outcome.verdict, outcome.rule) == ("red-line", "planted")
+
+
 @pytest.mark.parametrize(
     "policy",
     [
