@@ -152,7 +152,7 @@ class Hearer:
                         task = asyncio.create_task(self._judged(heard, producer))
                         running.add(task)
                         task.add_done_callback(running.discard)
-                if len(running) > _AT_ONCE:
+                while len(running) > _AT_ONCE:
                     # What waits in the topic meanwhile may be late when it is read: it is dropped then, unjudged.
                     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:

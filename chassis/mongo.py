@@ -50,6 +50,8 @@ class Mongo:
             "retryWrites": True,
             "serverSelectionTimeoutMS": 3_000,
             "connectTimeoutMS": 3_000,
+            # A server that hangs is one that is away: a decider must not wait for it for ever.
+            "socketTimeoutMS": 15_000,
             "tz_aware": True,
             "maxPoolSize": 64,
             # What is read and acted upon must survive a failover.

@@ -1,6 +1,6 @@
 """Consent's own interface: directives and journal, each call a flow that is journalled before it is answered."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -11,14 +11,14 @@ from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
 from services.consent.bootstrap import Room
-from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Change
 from services.consent.domain.record import Directive
 from services.consent.flows import actor_of
+from services.consent.own_flows import Asking, Refused
 from services.consent.phrases import entry_view
 from services.consent.ports import OutcomeUnknown, RecordUnknown
-from services.consent.use_cases.decide import Contended, Decided
-from services.consent.use_cases.govern import AlreadyOver, Asking, Govern, NothingSuch, Refused, TooMany
+from services.consent.use_cases.change_directives import AlreadyOver, NothingSuch, TooMany
+from services.consent.use_cases.decide import Contended
 
 _T = TypeVar("_T")
 _RPPS_DIGITS = 11
@@ -64,23 +64,23 @@ class DirectiveBody(BaseModel):
 def router(room: Room) -> APIRouter:
     """Return consent's routes."""
     routes = APIRouter(prefix="/consent", tags=["consent"])
-    govern = _Answering(room.govern, room)
     token = Depends(authenticated(room.verifier))
     Token = Annotated[AccessToken, token]  # noqa: N806 - a type
 
     @routes.post("/directives", status_code=201)
     async def begin(body: DirectiveBody, caller: Token) -> dict[str, Any]:
-        decided = await govern.change(caller, body.change())
+        decided = await _tried(room, room.change_directives(_asking(caller), body.change()))
         return {"id": decided.flow.id, "kind": body.kind, "entry": decided.entry.version if decided.entry else None}
 
     @routes.delete("/directives/{directive}")
     async def end(directive: str, caller: Token) -> dict[str, Any]:
-        decided = await govern.change(caller, Change("end", ends=directive))
+        decided = await _tried(room, room.change_directives(_asking(caller), Change("end", ends=directive)))
         return {"ended": directive, "entry": decided.entry.version if decided.entry else None}
 
     @routes.get("/directives")
     async def directives(caller: Token) -> dict[str, Any]:
-        return {"directives": [_directive(each) for each in await govern.directives(caller)]}
+        found = await _tried(room, room.read_directives(_asking(caller)))
+        return {"directives": [_directive(each) for each in found]}
 
     @routes.get("/journal")
     async def journal(
@@ -88,7 +88,7 @@ def router(room: Room) -> APIRouter:
         before: Annotated[int | None, Query(ge=1, description="Entries older than this version.")] = None,
         count: Annotated[int, Query(alias="_count", ge=1, le=500)] = 100,
     ) -> dict[str, Any]:
-        entries = await govern.journal(caller, before, count)
+        entries = await _tried(room, room.read_journal(_asking(caller), before, count))
         more = entries[-1].version if len(entries) == count and entries[-1].version > 1 else None
         return {
             "record": caller.record,
@@ -99,46 +99,32 @@ def router(room: Room) -> APIRouter:
     return routes
 
 
-class _Answering:
-    """Govern, with its errors as problems."""
+async def _tried(room: Room, work: Awaitable[_T]) -> _T:
+    """Await a use case; its errors become problems."""
+    try:
+        return await work
+    except Refused as refused:
+        raise _refusal(room, refused) from None
+    except NothingSuch as error:
+        raise Problem(404, f"no-such-{error}", f"This record holds no such {error}.") from None
+    except AlreadyOver:
+        raise Problem(422, "already-over", "'until' is past: nothing would change. Name a time to come.") from None
+    except TooMany:
+        raise Problem(409, "too-many-directives", "End some directives before you add another.") from None
+    except RecordUnknown:
+        raise Problem(503, "record-not-ready", "The record is being opened; try again in a moment.") from None
+    except (OutcomeUnknown, Contended):
+        detail = "Nothing is certain; read your directives again before you retry."
+        raise Problem(503, "consent-unreachable", detail) from None
 
-    def __init__(self, govern: Govern, room: Room) -> None:
-        self._govern, self._room = govern, room
 
-    async def change(self, caller: AccessToken, change: Change) -> Decided:
-        return await self._tried(self._govern.change(_asking(caller), change))
-
-    async def directives(self, caller: AccessToken) -> list[Directive]:
-        return await self._tried(self._govern.directives(_asking(caller)))
-
-    async def journal(self, caller: AccessToken, before: int | None, count: int) -> Sequence[Entry]:
-        return await self._tried(self._govern.journal(_asking(caller), before, count))
-
-    async def _tried(self, work: Awaitable[_T]) -> _T:
-        try:
-            return await work
-        except Refused as refused:
-            raise self._refusal(refused) from None
-        except NothingSuch as error:
-            raise Problem(404, f"no-such-{error}", f"This record holds no such {error}.") from None
-        except AlreadyOver:
-            raise Problem(422, "already-over", "'until' is past: nothing would change. Name a time to come.") from None
-        except TooMany:
-            raise Problem(409, "too-many-directives", "End some directives before you add another.") from None
-        except RecordUnknown:
-            raise Problem(503, "record-not-ready", "The record is being opened; try again in a moment.") from None
-        except (OutcomeUnknown, Contended):
-            raise Problem(
-                503, "consent-unreachable", "Nothing is certain; read your directives again before you retry."
-            ) from None
-
-    def _refusal(self, refused: Refused) -> Problem:
-        outcome = refused.decided.outcome
-        told = outcome is not None and (outcome.verdict == "red-line" or refused.decided.flow.actor.kind == "patient")
-        if not told or outcome is None:
-            return Problem(403, "not-for-you", "Only the person whom the record is about may do this.")
-        rule = self._room.rules[outcome.rule]
-        return Problem(403, outcome.verdict, rule.sentence, rule=rule.id, law=rule.law)
+def _refusal(room: Room, refused: Refused) -> Problem:
+    outcome = refused.decided.outcome
+    told = outcome is not None and (outcome.verdict == "red-line" or refused.decided.flow.actor.kind == "patient")
+    if not told or outcome is None:
+        return Problem(403, "not-for-you", "Only the person whom the record is about may do this.")
+    rule = room.rules[outcome.rule]
+    return Problem(403, outcome.verdict, rule.sentence, rule=rule.id, law=rule.law)
 
 
 def _asking(caller: AccessToken) -> Asking:

@@ -23,15 +23,18 @@ from services.consent.domain.rules import Rules
 from services.consent.flows import Judge
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.ledger import Ledger
+from services.consent.own_flows import OwnFlows
 from services.consent.ports import Unconfirmed
 from services.consent.settings import ConsentSettings
 from services.consent.store import MongoDocumentKeys, MongoJournal
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
+from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
 from services.consent.use_cases.decide import Decide
-from services.consent.use_cases.govern import Govern
 from services.consent.use_cases.open_record import OpenRecord
 from services.consent.use_cases.question_deposits import QuestionDeposits
+from services.consent.use_cases.read_directives import ReadDirectives
+from services.consent.use_cases.read_journal import ReadJournal
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,9 @@ class Room:
     rules: Rules
     verifier: TokenVerifier
     tokens: Announcements
-    govern: Govern
+    change_directives: ChangeDirectives
+    read_directives: ReadDirectives
+    read_journal: ReadJournal
     questioning: QuestionDeposits
     hearer: Hearer
     consuming: Consuming
@@ -90,6 +95,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
 
     ledger = Ledger(journal)
     decide = Decide(ledger, journal, document_keys, rules, now_ms)
+    flows = OwnFlows(decide)
     consuming = Consuming("consent", settings.kafka, letters, settings.instance)
     subscribe(
         consuming,
@@ -103,7 +109,9 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         rules=rules,
         verifier=verifier,
         tokens=Announcements(settings.kafka, trust, "tokens", lambda said: verifier.use({"keys": list(said.keys)})),
-        govern=Govern(decide, ledger, journal, now_ms),
+        change_directives=ChangeDirectives(flows, ledger, now_ms),
+        read_directives=ReadDirectives(flows, ledger, now_ms),
+        read_journal=ReadJournal(flows, journal),
         questioning=QuestionDeposits(
             ledger, document_keys, question, now_ms, int(settings.keys.unconfirmed_seconds * 1000)
         ),

@@ -101,7 +101,9 @@ class Judge:
 def _whole(action: Action, question: FlowQuestion) -> bool:
     """Say whether a question names what its action is about; consent's own interface is not asked for from outside."""
     if action is Action.DEPOSIT:
-        return question.deposit is not None and not question.documents
+        # What a patient may not know yet needs a reserved stream of the journal; until there is one, it may not enter.
+        announced = question.deposit is not None and "INVISIBLE_PATIENT" not in question.deposit.visibility
+        return announced and not question.documents
     named = bool(question.documents) if action in {Action.READ, Action.NOTIFY} else action is Action.LIST
     return named and question.deposit is None
 

@@ -15,6 +15,10 @@ class RecordUnknown(LookupError):
     """No record key: the record was never opened here, or its key was destroyed."""
 
 
+class KeyMissing(LookupError):
+    """Documents has stored what consent has no key for: an operator must know."""
+
+
 class OutcomeUnknown(Exception):
     """The database did not say whether it took the entries: they are read again by cause, and nobody is answered."""
 
@@ -91,7 +95,7 @@ class DocumentKeys(Protocol):
         """Return for each (record, documents) the keys that stand; a destroyed one is left out."""
 
     async def confirm(self, record: str, document: str, version: int, digest: str) -> None:
-        """Make a row live: its ciphertext, of this digest, is durable."""
+        """Make a row live: its ciphertext, of this digest, is durable; raise KeyMissing when there is no such row."""
 
     async def destroy(self, record: str, document: str, version: int) -> bool:
         """Destroy the key of a version that is pending; a live one stays, and the answer is False."""

@@ -16,7 +16,7 @@ class ConsentKeySettings(BaseSettings):
     root_key: Path = Path("consent-root.key")
     root_kind: str = "file"
     sealing: Path = Path("consent-sealing.json")
-    unconfirmed_seconds: float = Field(default=86_400, description="How long a deposit may stay unconfirmed.")
+    unconfirmed_seconds: float = Field(default=86_400, gt=2, description="How long a deposit may stay unconfirmed.")
 
 
 class Database(MongoSettings):

@@ -11,7 +11,7 @@ from chassis.sealing import canonical, decrypt, encrypt, new_key
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.record import Document
 from services.consent.keys import entry_key, unwrap_document_key, wrap_document_key
-from services.consent.ports import Held, OutcomeUnknown, RecordKeys, Unconfirmed
+from services.consent.ports import Held, KeyMissing, OutcomeUnknown, RecordKeys, Unconfirmed
 
 _CHANGING = ["deposit", "directive", "other", "emergency"]
 
@@ -133,7 +133,9 @@ class MongoDocumentKeys:
     async def confirm(self, record: str, document: str, version: int, digest: str) -> None:
         """Make a row live: its ciphertext, of this digest, is durable."""
         update = {"$set": {"state": "live", "digest": digest}}
-        await self._rows.update_one({"_id": _name(record, document, version), "state": "pending"}, update)
+        found = await self._rows.update_one({"_id": _name(record, document, version)}, update)
+        if not found.matched_count:
+            raise KeyMissing
 
     async def destroy(self, record: str, document: str, version: int) -> bool:
         """Destroy the key of a version that is pending; a live one stays, and the answer is False."""

@@ -1,5 +1,9 @@
 """What consent's answer means here: a refusal in the domain's words, or metadata that its key opens."""
 
+import time
+
+from chassis.asking import ConsentUnreachable
+from chassis.flows import GIVE_UP_SECONDS
 from chassis.sealing import decrypt, unb64
 from contracts.consent import FlowAnswer, Grant
 from services.documents.domain import Kept, sealed_for
@@ -21,6 +25,18 @@ class Conflict(Exception):
 
 class NotReady(Exception):
     """The record is being opened."""
+
+
+class Approval:
+    """The time that an approval lives from its question on; what comes later is answered as if consent were away."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + GIVE_UP_SECONDS
+
+    def require_in_time(self) -> None:
+        """Return while keys may be used; raise ConsentUnreachable after (a slow store, a process that was stopped)."""
+        if time.monotonic() > self._end:
+            raise ConsentUnreachable
 
 
 def refuse(answer: FlowAnswer) -> None:

@@ -43,6 +43,8 @@ class AbandonDeposit:
                 self._ledger.appended(entry)
                 faults.point("consent.abandon.appended")
                 break
+            if await self._journal.by_cause(record, event_id) is not None:
+                break  # this event came before, and the process died between its entry and the key
             await asyncio.sleep(0.01)
         await self._keys.destroy(record, document, version)
         faults.point("consent.abandon.destroyed")

@@ -30,6 +30,8 @@ class Deposit:
         """Return the stored document; raise Refused, Conflict, NotReady, Abandoned or ConsentUnreachable."""
         answer = await self._consent.ask(record, await _question(parsed, token))
         refuse(answer)
+        if not answer.grants:
+            raise Abandoned
         grant = answer.grants[0]
         faults.point("documents.deposit.approved")
         if not answer.already_stored and grant.content_key is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from contracts.consent import Action, FlowQuestion
-from services.documents.answers import Refused, opened, refuse
+from services.documents.answers import Approval, Refused, opened, refuse
 from services.documents.fhir.resources import StoredDocument
 from services.documents.ports import Consent, Shelf
 
@@ -17,6 +17,7 @@ class ListDocuments:
     async def __call__(self, record: str, token: str, documents: Sequence[str] = ()) -> list[StoredDocument]:
         """Return the documents (of those named, or all); raise Refused for a red line only, NotReady."""
         question = FlowQuestion(action=Action.LIST, token=token, documents=tuple(documents))
+        approval = Approval()
         answer = await self._consent.ask(record, question)
         try:
             refuse(answer)
@@ -25,6 +26,9 @@ class ListDocuments:
                 raise
             return []
         grants = {grant.document: grant for grant in answer.grants}
+        if not grants:
+            return []  # as soon as for one whom everything is hidden from
         # A version that is approved and not stored yet is left out.
         kept = await self._shelf.find(record, [(each.document, each.version) for each in grants.values()])
+        approval.require_in_time()
         return [opened(each, grants[name]) for name, each in kept.items()]

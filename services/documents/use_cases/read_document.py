@@ -4,7 +4,7 @@ import asyncio
 
 from chassis.sealing import decrypt, unb64
 from contracts.consent import Action, FlowQuestion
-from services.documents.answers import Refused, opened, refuse
+from services.documents.answers import Approval, Refused, opened, refuse
 from services.documents.domain import sealed_for
 from services.documents.fhir.resources import StoredDocument
 from services.documents.ports import Blobs, Consent, Shelf
@@ -20,6 +20,7 @@ class ReadDocument:
 
     async def __call__(self, record: str, token: str, document: str) -> tuple[StoredDocument, bytes] | None:
         """Return the document and its bytes; None when there is nothing to see; raise Refused for a red line only."""
+        approval = Approval()
         answer = await self._consent.ask(record, FlowQuestion(action=Action.READ, token=token, documents=(document,)))
         try:
             refuse(answer)
@@ -33,6 +34,7 @@ class ReadDocument:
         kept = (await self._shelf.find(record, [(document, grant.version)])).get(document)
         if kept is None or (ciphertext := await self._blobs.get(kept.blob)) is None:
             return None
+        approval.require_in_time()
         key, context = unb64(grant.content_key), sealed_for("content", record, document, grant.version)
         if len(ciphertext) > _LARGE:
             return opened(kept, grant), await asyncio.to_thread(decrypt, key, ciphertext, context)

@@ -12,11 +12,12 @@ from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action, Actor, Change, Flow
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.ledger import Ledger
+from services.consent.own_flows import Asking, OwnFlows
 from services.consent.ports import OutcomeUnknown
 from services.consent.store import MongoDocumentKeys, MongoJournal
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
+from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.decide import Decide, Decided
-from services.consent.use_cases.govern import Asking, Govern
 from services.consent.use_cases.open_record import OpenRecord
 from tests.unit.consent.people import CAMILLE, RECORD, RULES, flow
 
@@ -37,7 +38,7 @@ class Process:
         self.journal, self.keys = journal(mongo, self.record_keys), MongoDocumentKeys(mongo, self.record_keys)
         self.ledger = Ledger(self.journal)
         self.decide = Decide(self.ledger, self.journal, self.keys, RULES, now_ms)
-        self.govern = Govern(self.decide, self.ledger, self.journal, now_ms)
+        self.change = ChangeDirectives(OwnFlows(self.decide), self.ledger, now_ms)
         self.open = OpenRecord(self.journal, self.record_keys, RULES, now_ms)
         self.abandon = AbandonDeposit(self.ledger, self.journal, self.keys, RULES, now_ms)
 
@@ -48,7 +49,7 @@ class Process:
 
     async def say(self, change: Change, record: str = RECORD) -> str:
         """Have Camille begin or end a directive."""
-        return (await self.govern.change(Asking(record, CAMILLE, "PATRQT"), change)).flow.id
+        return (await self.change(Asking(record, CAMILLE, "PATRQT"), change)).flow.id
 
     async def ask(self, actor: Actor, action: Action, *documents: str, **more: object) -> Decided | None:
         """Have a flow with the protocol's deadline decided."""

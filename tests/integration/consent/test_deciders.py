@@ -12,8 +12,8 @@ from services.consent.domain.flow import Action, Change, Flow
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.ports import OutcomeUnknown
+from services.consent.use_cases.change_directives import NothingSuch
 from services.consent.use_cases.decide import Contended, Decided
-from services.consent.use_cases.govern import NothingSuch
 from tests.integration.consent.conftest import Start
 from tests.integration.consent.processes import Deaf, Laggard, Process, asked
 from tests.integration.observing import eventually

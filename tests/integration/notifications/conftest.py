@@ -160,6 +160,37 @@ class Post:
         return process.returncode, out.decode()
 
 
+class Stream:
+    """An open stream, read as a browser reads it."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    async def event(self, seconds: float = 30) -> dict[str, str]:
+        """Return the next event that has data, as its fields; an empty one at the end of the stream."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(seconds):
+            async for line in self._answer.content:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name:
+                    fields[name] = value
+                elif "data" in fields:
+                    return fields
+                else:
+                    fields = {}
+        return {}
+
+
+@asynccontextmanager
+async def streaming(service: Post, record: str, *, seconds: int = 300, **headers: str) -> AsyncIterator[Stream]:
+    """Open a record's stream."""
+    said = service.token(record, seconds=seconds) | {name.replace("_", "-"): value for name, value in headers.items()}
+    async with service.http.get(service.url("/notifications/stream"), headers=said) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/event-stream"
+        yield Stream(answer)
+
+
 @pytest.fixture(scope="module")
 async def post(engines: Engines, world: World) -> AsyncIterator[Post]:
     """Surround a service that does not run yet: its keys are announced, its database is empty."""

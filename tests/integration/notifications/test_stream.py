@@ -1,48 +1,13 @@
 """Server-sent events over the real process: live, resumed without a gap, and ended in order."""
 
 import asyncio
-import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-import aiohttp
 import orjson
 
-from tests.integration.deciding import Decider, new_record
-from tests.integration.notifications.conftest import Post
+from tests.integration.deciding import new_record
+from tests.integration.notifications.conftest import Post, streaming
 from tests.integration.observing import eventually
-
-
-class Stream:
-    """An open stream, read as a browser reads it."""
-
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer = answer
-
-    async def event(self, seconds: float = 30) -> dict[str, str]:
-        """Return the next event that has data, as its fields; an empty one at the end of the stream."""
-        fields: dict[str, str] = {}
-        async with asyncio.timeout(seconds):
-            async for line in self._answer.content:
-                name, _, value = line.decode().rstrip("\n").partition(": ")
-                if name:
-                    fields[name] = value
-                elif "data" in fields:
-                    return fields
-                else:
-                    fields = {}
-        return {}
-
-
-@asynccontextmanager
-async def streaming(service: Post, record: str, *, seconds: int = 300, **headers: str) -> AsyncIterator[Stream]:
-    """Open a record's stream."""
-    said = service.token(record, seconds=seconds) | {name.replace("_", "-"): value for name, value in headers.items()}
-    async with service.http.get(service.url("/notifications/stream"), headers=said) as answer:
-        assert answer.status == 200
-        assert answer.content_type == "text/event-stream"
-        yield Stream(answer)
 
 
 async def test_a_new_item_comes_as_it_is_stored(service: Post) -> None:
@@ -102,24 +67,3 @@ async def test_listeners_share_one_watch(service: Post) -> None:
             return "carnet_notifications_listeners 0.0" in await answer.text()
 
     await eventually(forgotten, 30)
-
-
-async def test_sigterm_ends_streams_and_roles_in_order(post: Post, consent: Decider) -> None:
-    """With a stream open and an event waiting for consent the process ends by itself, soon, with exit code 0."""
-    record = new_record()
-    async with post.running("all") as process:
-        async with streaming(post, record) as stream:
-            consent.stopped = True
-            await post.deposited(record)
-            await asyncio.sleep(1)
-            started = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            assert await stream.event(10) == {}
-        assert await asyncio.wait_for(process.wait(), 15) == 0
-    assert time.monotonic() - started < 10
-    consent.stopped = False
-    assert post.log[-1]["event"] == "stopped"
-    # It was left uncommitted, so the next process tells it.
-    async with post.running("all"):
-        await post.received(record, 1, 40)
-    assert record not in repr([line for line in post.log if line["event"] == "answered"])

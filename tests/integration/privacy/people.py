@@ -158,7 +158,10 @@ class People:
                 for each in doctors
             ],
             "applications": [
-                *(application(each.software, "care-software", "TREAT", organisations=[each.finess]) for each in doctors),
+                *(
+                    application(each.software, "care-software", "TREAT", organisations=[each.finess])
+                    for each in doctors
+                ),
                 application("portail", "patient-frontend", "PATRQT", signs_patients_in=True),
                 application("assureur", "insurer", "COVERAGE"),
             ],

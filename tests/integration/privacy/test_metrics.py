@@ -35,7 +35,9 @@ DOCUMENTED: dict[str, dict[str, set[str]]] = {
     "notifications": _EVERY | _CONSUMER | _FLOWS | _ASKER | {"carnet_notifications_listeners": set[str]()},
 }
 # A word, a fact's type, a route's template, a status, a partition: no place for an id, a number of a person, a name.
-_HARMLESS = re.compile(r"(?!.*[a-z2-7]{26})[A-Za-z_.-]{0,64}(?:\.v[0-9])?|[0-9]{1,3}|(?:/(?:[a-zA-Z_.-]+|\{[a-z_]+\}))+")
+_HARMLESS = re.compile(
+    r"(?!.*[a-z2-7]{26})[A-Za-z_.-]{0,64}(?:\.v[0-9])?|[0-9]{1,3}|(?:/(?:[a-zA-Z_.-]+|\{[a-z_]+\}))+"
+)
 
 Series = dict[str, set[frozenset[tuple[str, str]]]]
 

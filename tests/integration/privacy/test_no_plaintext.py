@@ -158,7 +158,8 @@ async def test_everything_did_happen(aftermath: Aftermath, carnet: Carnet) -> No
 
 
 @pytest.mark.parametrize(
-    "place", ["mongod-documents/collection", "mongod-documents/journal", "kafka/logs/control-0", "logs/control", "spans"]
+    "place",
+    ["mongod-documents/collection", "mongod-documents/journal", "kafka/logs/control-0", "logs/control", "spans"],
 )
 async def test_the_search_finds_what_was_planted(aftermath: Aftermath, place: str) -> None:
     """A text in a database's collection and journal, in a topic, in a log and in a span is found in each form."""

@@ -65,7 +65,9 @@ def lines(carnet: Carnet, trace: str) -> dict[str, list[dict[str, str]]]:
 
 def chain(spans: dict[tuple[str, str], Span], *names: str) -> Sequence[tuple[str, str]]:
     """Return (id, parent) of the spans named service/name."""
-    return [(spans[service, name].id, spans[service, name].parent) for service, _, name in (n.partition("/") for n in names)]
+    return [
+        (spans[service, name].id, spans[service, name].parent) for service, _, name in (n.partition("/") for n in names)
+    ]
 
 
 async def test_a_deposit_is_one_trace_as_far_as_the_notification(carnet: Carnet) -> None:
@@ -139,7 +141,10 @@ async def test_spans_are_ours_and_hold_no_address(carnet: Carnet) -> None:
     trace, _, parent = new_trace()
     camille = await carnet.people.camille()
     await camille.ask(
-        "GET", "/fhir/DocumentReference", params={"patient.identifier": camille.patient}, headers={"traceparent": parent}
+        "GET",
+        "/fhir/DocumentReference",
+        params={"patient.identifier": camille.patient},
+        headers={"traceparent": parent},
     )
     await exported(carnet, trace, "documents/GET /fhir/DocumentReference", "consent/decide list")
     # Those of bad requests too, when the other tests of this folder ran before.

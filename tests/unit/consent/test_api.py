@@ -14,8 +14,11 @@ from services.consent.api import router
 from services.consent.bootstrap import Room
 from services.consent.domain.flow import Action, Actor
 from services.consent.ledger import Ledger
+from services.consent.own_flows import OwnFlows
+from services.consent.use_cases.change_directives import MOST_DIRECTIVES, ChangeDirectives
 from services.consent.use_cases.decide import Decide
-from services.consent.use_cases.govern import MOST_DIRECTIVES, Govern
+from services.consent.use_cases.read_directives import ReadDirectives
+from services.consent.use_cases.read_journal import ReadJournal
 from tests.unit.chassis.asgi import Answer, ask
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
 from tests.unit.consent.people import (
@@ -44,8 +47,14 @@ class Interface:
         ledger, verifier = Ledger(self.journal), TokenVerifier()
         verifier.use({"keys": [KEY.as_dict(private=False)]})
         self.decide = Decide(ledger, self.journal, MemoryKeys(), RULES, self._clock)
-        govern = Govern(self.decide, ledger, self.journal, self._clock)
-        room: Any = SimpleNamespace(govern=govern, verifier=verifier, rules=RULES)
+        flows = OwnFlows(self.decide)
+        room: Any = SimpleNamespace(
+            change_directives=ChangeDirectives(flows, ledger, self._clock),
+            read_directives=ReadDirectives(flows, ledger, self._clock),
+            read_journal=ReadJournal(flows, self.journal),
+            verifier=verifier,
+            rules=RULES,
+        )
         self.app: FastAPI = create_app("consent", [router(_typed(room))], {})
 
     def _clock(self) -> int:

@@ -19,8 +19,9 @@ from contracts.consent import Action, DepositAttributes, FlowAnswer, FlowQuestio
 from services.consent.domain.flow import Actor, Change
 from services.consent.flows import Judge
 from services.consent.ledger import Ledger
+from services.consent.own_flows import Asking, OwnFlows
+from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.decide import Decide
-from services.consent.use_cases.govern import Asking, Govern
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
 from tests.unit.consent.people import (
     ABSENT,
@@ -84,7 +85,7 @@ class Room:
     """Consent on ports in memory, with one record open."""
 
     judge: Judge
-    govern: Govern
+    change: ChangeDirectives
     journal: MemoryJournal
     keys: MemoryKeys
 
@@ -110,7 +111,7 @@ class Room:
 
     async def say(self, change: Change) -> str:
         """Have Camille change a directive."""
-        return (await self.govern.change(Asking(RECORD, CAMILLE, "PATRQT"), change)).flow.id
+        return (await self.change(Asking(RECORD, CAMILLE, "PATRQT"), change)).flow.id
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def room() -> Room:
     ledger, verifier = Ledger(journal), TokenVerifier()
     verifier.use({"keys": [KEY.as_dict(private=False)]})
     decide = Decide(ledger, journal, keys, RULES, now_ms)
-    return Room(Judge(decide, verifier, RULES), Govern(decide, ledger, journal, now_ms), journal, keys)
+    return Room(Judge(decide, verifier, RULES), ChangeDirectives(OwnFlows(decide), ledger, now_ms), journal, keys)
 
 
 async def _absent(room: Room) -> str:

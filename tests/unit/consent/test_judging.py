@@ -68,7 +68,7 @@ def test_documents_of_equal_attributes_are_judged_once(book: Book) -> None:
 
 
 def test_kinds_of_documents_cost_a_professional_no_time(book: Book) -> None:
-    """A refusal of a record with a hundred kinds of documents takes the questions of an empty one: nobody can time it."""
+    """Refusing a record of a hundred kinds of documents takes no more questions than refusing an empty one."""
     empty, full = Counting(), Counting()
     judge(book.record, flow(MOREAU, Action.LIST), book.now, empty)
     for number in range(100):

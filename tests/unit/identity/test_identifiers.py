@@ -9,7 +9,7 @@ from services.identity.domain import NIA, NIR, BadIdentifier, Ins, luhn_holds, r
 from services.identity.registry_file import parse
 
 TEST = "urn:oid:1.2.250.1.213.1.4.10"
-PEOPLE = (Path(__file__).parents[3] / "deploy/local/demo/people.json").read_bytes()
+PEOPLE = (Path(__file__).parents[3] / "deploy/local/people.json").read_bytes()
 VALID = [
     "284058832102532",
     "284052A32102552",

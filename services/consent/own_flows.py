@@ -1,0 +1,53 @@
+"""Flows of consent's own interface: judged in process by the same use case as those that come through Kafka."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from chassis.sealing import canonical, digest
+from services.consent.domain.flow import Action, Actor, Change, Flow, compact
+from services.consent.ports import RecordUnknown
+from services.consent.use_cases.decide import Decide, Decided
+
+
+class Refused(Exception):
+    """The rules refused; `decided` holds the entry that says so."""
+
+    def __init__(self, decided: Decided) -> None:
+        super().__init__()
+        self.decided = decided
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who is at consent's own interface, about which record, for what."""
+
+    record: str
+    actor: Actor
+    purpose: str
+
+
+class OwnFlows:
+    """Every call is a flow: an entry stands before its answer."""
+
+    def __init__(self, decide: Decide) -> None:
+        self._decide = decide
+
+    async def __call__(self, asking: Asking, action: Action, change: Change | None = None) -> Decided:
+        """Return the decision that allows; raise Refused, RecordUnknown, Contended or OutcomeUnknown."""
+        said = {"record": asking.record, "action": action, "change": compact(change) if change else {}}
+        decided = await self._decide.one(
+            Flow(
+                id=uuid4().hex,
+                digest=digest(canonical(said)),
+                record=asking.record,
+                action=action,
+                purpose=asking.purpose,
+                actor=asking.actor,
+                change=change,
+            )
+        )
+        if decided.outcome is None:
+            raise RecordUnknown
+        if decided.outcome.verdict != "allowed":
+            raise Refused(decided)
+        return decided
