@@ -22,7 +22,7 @@ from deploy.local import tokens
 from deploy.local.processes import DidNotStart
 from deploy.local.stack import ROOT, Stack
 
-PEOPLE = Path(__file__).with_name("demo") / "people.json"
+PEOPLE = Path(__file__).with_name("people.json")
 _OPENED_SECONDS = 30.0
 
 

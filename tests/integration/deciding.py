@@ -38,13 +38,20 @@ class Decider:
     heard: list[Heard] = field(default_factory=list)
     stopped: bool = False
     answer: FlowAnswer = ALLOWED
+    continued: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def judge(self, question: Heard) -> Judged | None:
         """Answer, or never return."""
         if self.stopped:
-            await asyncio.Event().wait()
+            await self.continued.wait()
         self.heard.append(question)
         return Judged(self.answer, {"version": 1})
+
+    def go_on(self) -> None:
+        """Answer again; what hung until now is answered late."""
+        self.stopped, hung = False, self.continued
+        self.continued = asyncio.Event()
+        hung.set()
 
     def knows(self, flow: str) -> int:
         """Return how often this flow was judged."""

@@ -28,7 +28,7 @@ class Tap:
         return taken
 
 
-async def eventually(look: Callable[[], Awaitable[T]], seconds: float = 15.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = 15.0) -> T:
     """Return what `look` gives once it is true; fail when it is not in time."""
     end = time.monotonic() + seconds
     while not (seen := await look()):

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure, PyMongoError
 
-from chassis.mongo import DUPLICATE_KEY, DuplicateKey, Mongo, PartlyRefused, Session, duplicates_of
+from chassis.mongo import (
+    DUPLICATE_KEY,
+    DuplicateKey,
+    Mongo,
+    PartlyRefused,
+    RowsHeld,
+    Session,
+    Unreachable,
+    duplicates_of,
+)
 from chassis.settings import MongoSettings
 
 
@@ -95,6 +104,31 @@ async def test_a_transient_error_is_retried_until_its_time_is_over(both: Mongo) 
         await both.transact(work, seconds=0.3)
     assert runs > 2
     assert time.monotonic() - started < 2
+
+
+async def test_rows_that_another_transaction_holds_are_waited_for(both: Mongo) -> None:
+    """The transaction of a dead process holds its rows for seconds: whoever meets them is told to wait, not to fail."""
+    await both.ensure("rows")
+    held, over = asyncio.Event(), asyncio.Event()
+
+    async def insert(session: Session) -> None:
+        await both["rows"].insert_one({"_id": "one", "n": 1}, session=session)
+
+    async def hold(session: Session) -> None:
+        await insert(session)
+        held.set()
+        await over.wait()
+        raise LookupError("never committed")
+
+    holding = asyncio.create_task(both.transact(hold))
+    await held.wait()
+    with pytest.raises(RowsHeld):
+        await both.transact(insert, seconds=0.3)
+    assert issubclass(RowsHeld, Unreachable)
+    over.set()
+    await asyncio.gather(holding, return_exceptions=True)
+    await both.transact(insert)
+    assert await numbers(both) == [1]
 
 
 async def test_an_unknown_commit_is_committed_again(both: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,17 @@ async def test_what_committed_is_published_once_and_leaves_the_outbox(
     assert await heard.take(1, seconds=1) == []
 
 
+async def test_a_named_event_stands_once_while_it_is_unsent(outbox_mongo: Mongo) -> None:
+    """A fact told again under its event id before it was sent leaves one row, and aborts nobody's transaction."""
+    outbox = Outbox(outbox_mongo, "identity")
+
+    async def work(session: Session) -> str:
+        return await outbox.add(opened(), session, correlation_id="test", event_id="named")
+
+    assert [await outbox_mongo.transact(work), await outbox_mongo.transact(work)] == ["named", "named"]
+    assert await outbox_mongo[COLLECTION].count_documents({"_id": "named"}) == 1
+
+
 async def test_an_aborted_transaction_publishes_nothing(outbox_mongo: Mongo, engines: Engines, tap: Open) -> None:
     """The fact was added, the transaction failed: nobody hears of it."""
     heard, outbox = await tap(TOPIC), Outbox(outbox_mongo, "identity")

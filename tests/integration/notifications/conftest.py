@@ -78,10 +78,13 @@ class Post:
 
     async def publish(self, fact: Fact, event_id: str | None = None) -> str:
         """Publish a fact as its owner would."""
-        kwargs = {"id": event_id} if event_id else {}
         envelope = Envelope(
-            source="carnet/test", type=fact.TYPE, subject=fact.record_id, correlation_id="conversation", **kwargs
-        )  # fmt: skip
+            source="carnet/test",
+            type=fact.TYPE,
+            subject=fact.record_id,
+            correlation_id="conversation",
+            id=event_id or uuid4().hex,
+        )
         await self.producer.send_and_wait(
             topic_of(type(fact)), encode(fact), key=fact.record_id.encode(), headers=envelope.to_headers()
         )

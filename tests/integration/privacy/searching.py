@@ -44,7 +44,7 @@ class Search:
 
 
 def forms(text: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of each form of a text, a word in any case; of base64 what no neighbouring byte can change."""
+    """Yield (name, bytes) of each form of a text, a word in any case; of base64 what no neighbour can change."""
     cases = (text, text.lower(), text.upper(), text.title()) if text.isalpha() else (text,)
     for variant in dict.fromkeys(cases):
         clear = variant.encode()
@@ -52,7 +52,7 @@ def forms(text: str) -> Iterator[tuple[str, bytes]]:
         yield "utf-16", variant.encode("utf-16-le")
         yield "utf-16", variant.encode("utf-16-be")
         for shift in range(3):
-            # Characters that hold bits of ours only: those of the `shift` bytes before us go, and those of what follows.
+            # Characters that hold bits of ours only: those of the bytes before us go, and those of what follows.
             own = slice((shift * 8 + 5) // 6, (shift + len(clear)) * 8 // 6)
             for encode in (b64encode, urlsafe_b64encode):
                 yield f"base64+{shift}", encode(b"\0" * shift + clear)[own]

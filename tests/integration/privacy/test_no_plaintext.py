@@ -1,4 +1,4 @@
-"""No plaintext: after care, refusals, bad input, poison and crashes, canaries stand in identity's files and nowhere else."""
+"""No plaintext: after care, refusals, bad input, poison and crashes, canaries stand in identity's files only."""
 
 import asyncio
 import gzip

@@ -157,7 +157,7 @@ async def test_spans_are_ours_and_hold_no_address(carnet: Carnet) -> None:
 
 
 async def test_without_an_endpoint_nothing_is_exported(carnet: Carnet) -> None:
-    """A process that is given no endpoint exports no span; its log lines, and its callers', still carry the trace id."""
+    """A process without an endpoint exports no span; its log lines, and its callers', still carry the trace id."""
     camille, moreau = await carnet.people.camille(), await carnet.people.doctor(MOREAU)
     await carnet.stack.start_process("documents-1", OTEL_EXPORTER_OTLP_ENDPOINT="")
     try:

@@ -246,8 +246,10 @@ def _garbage(port: int) -> None:
         f"GET /{bad('line')}\r\n\r\n",
         f"{bad('METHOD')} /{bad('path')} HTTP/1.1\r\nHost: {bad('host')}\r\n\r\n",
         f"GET /fhir/metadata HTTP/9.9\r\n{bad('header')}\r\n\r\n",
-        f"GET /fhir/{bad('ws')} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        f"Sec-WebSocket-Key: {bad('key')}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        (
+            f"GET /fhir/{bad('ws')} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Key: {bad('key')}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ),
         f"POST /fhir/DocumentReference HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n{bad('cut off')}",
         f"POST /identity/token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{bad('chunk')}\r\n",
     ):

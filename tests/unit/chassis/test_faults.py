@@ -30,3 +30,18 @@ def dies_after(setting: str, passages: int) -> tuple[int, str]:
 async def test_a_point_kills_at_its_passage(setting: str, code: int, lived: str) -> None:
     """SIGKILL at the nth passage of the named point; no setting, another name or too few passages: nothing."""
     assert dies_after(setting, 3) == (code, lived)
+
+
+async def test_a_running_process_is_armed_by_a_signal(tmp_path: Path) -> None:
+    """With `@<file>` nothing is armed until SIGUSR1, and then what the file says at that time."""
+    file = tmp_path / "fault"
+    program = (
+        "import os, pathlib, signal, sys\nfrom chassis import faults\nfaults.arm(sys.argv[1])\n"
+        "faults.point('a.b')\nprint('x', end='', flush=True)\n"
+        "pathlib.Path(sys.argv[1][1:]).write_text('a.b:2')\nos.kill(os.getpid(), signal.SIGUSR1)\n"
+        "for _ in range(3):\n    faults.point('a.b')\n    print('y', end='', flush=True)\n"
+    )
+    done = subprocess.run(  # noqa: S603 - this interpreter, this program
+        [sys.executable, "-c", program, f"@{file}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "xy")
