@@ -103,15 +103,16 @@ class Hearer:
         self._settings, self._identity, self._trust = settings, identity, trust
         self._me = trust.certificate(identity.role_certificate, identity.certificate, role="consent")
         self._keys, self._judge = sealing_keys, judge
-        self._assigned = False
+        self._running = self._assigned = False
 
     async def ready(self) -> bool:
-        """Say whether questions reach this decider."""
-        return self._assigned
+        """Say whether questions reach this decider; true of a process that decides nothing."""
+        return self._assigned or not self._running
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Hear and answer while the block runs."""
+        self._running = True
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(kafka.started(kafka.producer(self._settings)))
             reader = kafka.consumer(
@@ -130,7 +131,7 @@ class Hearer:
             try:
                 yield
             finally:
-                self._assigned = False
+                self._running = self._assigned = False
                 hearing.cancel()
                 await asyncio.gather(hearing, return_exceptions=True)
 

@@ -71,6 +71,13 @@ class Mongo:
         """Return a collection: `insert_one`, `find(...)`, ... are awaited alike in both drivers."""
         return self._database[name]
 
+    def hasty(self, name: str) -> Collection:
+        """Return a collection whose writes are answered before they are durable.
+
+        Only for what a later durable write depends on and checks, or what heals by itself when it is lost.
+        """
+        return self._database[name].with_options(write_concern=WriteConcern(w=1, j=False))
+
     async def ping(self) -> None:
         """Return when the primary answers; raise a driver error when it does not within 3 s."""
         await self._client.admin.command("ping")

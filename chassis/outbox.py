@@ -27,10 +27,8 @@ class Outbox:
     ) -> str:  # fmt: skip
         """Store a fact for the relay, in the caller's transaction; return its event id.
 
-        An `event_id` that the caller gives is stored once as long as it is unsent; sent again, readers know it.
+        An `event_id` that the caller gives makes a repeat the same event to its readers.
         """
-        if event_id and await self._mongo[COLLECTION].find_one({"_id": event_id}, session=session) is not None:
-            return event_id
         envelope = Envelope(
             source=f"carnet/{self._service}",
             type=fact.TYPE,
@@ -51,3 +49,7 @@ class Outbox:
         }
         await self._mongo[COLLECTION].insert_one(row, session=session)
         return envelope.id
+
+    async def holds(self, event_id: str, session: Session) -> bool:
+        """Say whether an event stands here unsent."""
+        return await self._mongo[COLLECTION].find_one({"_id": event_id}, session=session) is not None

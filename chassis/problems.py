@@ -41,7 +41,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of this application as a problem document."""
 
     async def on_problem(_: Request, error: Exception) -> Response:
-        return problem_response(error) if isinstance(error, Problem) else _unexpected()
+        return problem_response(error) if isinstance(error, Problem) else unexpected()
 
     async def on_invalid(_: Request, error: Exception) -> Response:
         found = error.errors() if isinstance(error, RequestValidationError) else []
@@ -53,12 +53,12 @@ def install(app: FastAPI) -> None:
 
     async def on_http(_: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
-            return _unexpected()
+            return unexpected()
         code, detail = _HTTP.get(error.status_code, ("http-error", "The request cannot be answered as it is."))
         return problem_response(Problem(error.status_code, code, detail, dict(error.headers or {})))
 
     async def on_crash(_: Request, __: Exception) -> Response:
-        return _unexpected()
+        return unexpected()
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
@@ -66,5 +66,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, on_crash)
 
 
-def _unexpected() -> Response:
+def unexpected() -> Response:
+    """Return the answer to an error that nobody foresaw."""
     return problem_response(Problem(500, "internal-error", "Carnet failed; nothing was stored. Try again later."))

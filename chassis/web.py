@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,17 +32,24 @@ class Observed:
             await self._app(scope, receive, send)
             return
         parent = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
-        status, started, method = 500, time.perf_counter(), scope["method"]
+        status, began, started, method = 500, False, time.perf_counter(), scope["method"]
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, began
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, began = message["status"], True
             await send(message)
 
         with telemetry.span(f"http {method}", SpanKind.SERVER, parent=parent) as span:
             try:
                 await self._app(scope, receive, watched)
+            except Exception as error:
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                _log.error("crashed", error=type(error).__name__, where=logs.where(error.__traceback__))
+                if began:
+                    raise
+                # Raised further, the server would cut a connection on which the front door sends its next request.
+                await problems.unexpected()(scope, receive, watched)
             finally:
                 route = getattr(scope.get("route"), "path", "unrouted")
                 spent = time.perf_counter() - started

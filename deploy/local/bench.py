@@ -30,6 +30,7 @@ from chassis.mongo import Mongo
 from chassis.settings import MongoSettings
 from chassis.tokens import AccessToken, Application, Organisation, issue, patient_digest, signing_jwk
 from chassis.trust import AnnouncedKeys
+from deploy.local import Trouble
 from deploy.local.machine import Ports
 from deploy.local.stack import ROOT, Stack
 from deploy.local.synthetic import SYSTEM_OID
@@ -47,7 +48,7 @@ _SAMPLED = ("documents-1", "consent-1", "consent-2")
 """The processes whose Python is sampled."""
 
 
-class BenchFailed(RuntimeError):
+class BenchFailed(Trouble):
     """A request was not answered as it must be: there is nothing to measure then."""
 
 

@@ -81,7 +81,8 @@ def kafka(name: str, data: Path, libraries: Path, port: int, controller_port: in
     if not formatted.exists():
         shutil.rmtree(logs, ignore_errors=True)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        tool = (*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
+        # One argument: an id that begins with '-' would pass for an option.
+        tool = (*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties))
         done = subprocess.run(tool, capture_output=True, check=False)
         if done.returncode != 0:
             said = (done.stdout + done.stderr).decode(errors="replace")

@@ -11,9 +11,9 @@ from typing import Any
 import aiohttp
 import orjson
 from rich.console import Console
-from rich.padding import Padding
+from rich.markup import escape
 
-from deploy.local import demo, synthetic
+from deploy.local import Trouble, demo, synthetic
 from deploy.local.caller import Answer, Caller
 from deploy.local.stack import ROOT, Stack
 
@@ -24,7 +24,7 @@ _PAGE = 100
 _OK, _CREATED, _FORBIDDEN, _NOT_FOUND, _UNAVAILABLE = 200, 201, 403, 404, 503
 
 
-class StoryBroken(RuntimeError):
+class StoryBroken(Trouble):
     """A step did not do what it must; the message is one sentence that says which and what came instead."""
 
 
@@ -118,7 +118,7 @@ class _Story:
         listed = _must(await camille.search(), _OK, "Camille's list")
         if self.document not in listed.ids:
             raise StoryBroken("Camille's list lacks the report.")
-        self._say("Camille lists", listed, f"{listed.json()['total']} documents")
+        self._say("Camille lists", listed, f"{listed.json()['total']} to see")
         await self._reads(camille, "Camille reads")
 
     async def _doctors(self) -> None:
@@ -128,7 +128,7 @@ class _Story:
         listed = _must(await moreau.search(), _OK, "Dr Moreau's list")
         if self.document not in listed.ids:
             raise StoryBroken("Dr Moreau's list lacks the report, which Camille authorised him to see.")
-        self._say("Dr Moreau lists", listed, f"{listed.json()['total']} documents")
+        self._say("Dr Moreau lists", listed, f"{listed.json()['total']} to see")
         await self._reads(moreau, "Dr Moreau reads")
         await self._sees_nothing(await self._as("petit", "camille"), "Dr Petit")
 
@@ -175,7 +175,7 @@ class _Story:
         again = await _settled(camille.search, "Camille's list after the outage")
         if again.json()["total"] != before:
             raise StoryBroken("A document arrived although its software was told 503.")
-        self._say("Camille lists", again, f"{before} documents, as before")
+        self._say("Camille lists", again, f"{before} to see, as before")
         await self._reads(camille, "Camille reads")
         answer = _must(await moreau.deposit(request), _CREATED, "the deposit's retry")
         self._say("Dr Moreau's software tries again", answer, answer.json()["id"])
@@ -185,7 +185,7 @@ class _Story:
         self._line(f"{len(entries)} entries since the story began, the oldest first:")
         for entry in entries:
             sign = "[green]+[/green]" if entry.get("outcome", "allowed") == "allowed" else "[red]-[/red]"
-            self.console.print(Padding(f"{sign} {entry['phrase']}", (0, 0, 0, 3)), highlight=False, soft_wrap=True)
+            self.console.print(f"   {sign} {escape(entry['phrase'])}", highlight=False, soft_wrap=True)
         said = {(each.get("action"), each.get("outcome"), each.get("who", {}).get("id")) for each in entries}
         moreau, petit = (f"8{self.people['professionals'][name]['rpps']}" for name in ("moreau", "petit"))
         expected = {(action, outcome, moreau) for action, outcome in (
@@ -228,7 +228,7 @@ class _Story:
         listed = _must(await caller.search(), _OK, f"{name}'s list")
         if listed.json()["total"] or listed.ids:
             raise StoryBroken(f"{name} sees documents that nobody lets them see.")
-        self._say(f"{name} lists", listed, "0 documents")
+        self._say(f"{name} lists", listed, "0 to see")
         record = self.document.rpartition("-")[0]
         absent = await caller.read(f"{record}-{'a' * 26}")
         read = _must(await caller.read(self.document), _NOT_FOUND, f"{name}'s reading")

@@ -58,7 +58,7 @@ def _checks(room: Room) -> dict[str, Check]:
         await room.mongo.ping()
         return True
 
-    return {"database": database, "token-keys": room.tokens.known}
+    return {"database": database, "token-keys": room.tokens.known, "questions": room.hearer.ready}
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ class Blobs(Protocol):
     """Ciphertext of contents, by name. MongoDB here; an object store at national scale (ADR 0006)."""
 
     async def put(self, name: str, ciphertext: bytes) -> None:
-        """Return once the bytes are durable; until they are kept they may be swept after 24 h."""
+        """Store bytes; they are durable once `Shelf.keep` says so, and may be swept after 24 h until then."""
 
     async def get(self, name: str) -> bytes | None:
         """Return the bytes; None when there are none of this name."""

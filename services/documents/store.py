@@ -20,6 +20,7 @@ class MongoBlobs:
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo, self._rows = mongo, mongo[self.COLLECTION]
+        self._hasty = mongo.hasty(self.COLLECTION)
 
     async def prepare(self) -> None:
         """Create the collection, and an index of what is loose only."""
@@ -27,14 +28,14 @@ class MongoBlobs:
         await self._mongo.ensure(self.COLLECTION, ([("at", 1)], loose), ([("blob", 1), ("chunk", 1)], {"unique": True}))
 
     async def put(self, name: str, ciphertext: bytes) -> None:
-        """Store the chunks, durably."""
+        """Store the chunks; `keep` finds out whether they stand, and its commit makes them durable."""
         at = datetime.now(UTC)
         chunks = [ciphertext[start : start + _CHUNK] for start in range(0, len(ciphertext), _CHUNK)]
         rows = [
             {"blob": name, "chunk": number, "data": chunk, "at": at, "loose": True}
             for number, chunk in enumerate(chunks)
         ]
-        await self._rows.insert_many(rows)
+        await self._hasty.insert_many(rows)
 
     async def get(self, name: str) -> bytes | None:
         """Return the chunks as one."""
@@ -50,10 +51,11 @@ class MongoBlobs:
         before = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
         return int((await self._rows.delete_many({"loose": True, "at": {"$lt": before}})).deleted_count)
 
-    async def keep(self, name: str, session: Session) -> bool:
-        """Keep a blob in the caller's transaction; False when it was swept meanwhile."""
+    async def keep(self, name: str, size: int, session: Session) -> bool:
+        """Keep a blob in the caller's transaction; False when not all of it is there (swept, lost with a primary)."""
         update = {"$unset": {"loose": ""}}
-        return bool((await self._rows.update_many({"blob": name}, update, session=session)).modified_count)
+        kept = await self._rows.update_many({"blob": name}, update, session=session)
+        return bool(kept.modified_count == -(-size // _CHUNK))
 
 
 class MongoShelf:
@@ -75,7 +77,7 @@ class MongoShelf:
         async def work(session: Session) -> None:
             await self._rows.insert_one(_row(kept), session=session)
             faults.point("documents.deposit.inserted")
-            if not await self._blobs.keep(kept.blob, session):
+            if not await self._blobs.keep(kept.blob, kept.size, session):
                 raise Abandoned  # swept: more than a day went by
             faults.point("documents.deposit.blob-kept")
             fact = _deposited(kept)
@@ -112,7 +114,9 @@ class MongoShelf:
                 tombstone = {"_id": name, "record": record, "document": document, "abandoned": datetime.now(UTC)}
                 await self._rows.insert_one(tombstone, session=session)
                 faults.point("documents.settle.given-up")
-            await self._outbox.add(fact, session, correlation_id=document, causation_id=event_id, event_id=_told(fact))
+            told = _told(fact)
+            if not await self._outbox.holds(told, session):
+                await self._outbox.add(fact, session, correlation_id=document, causation_id=event_id, event_id=told)
             faults.point("documents.settle.told")
 
         try:

@@ -35,7 +35,7 @@ _Ask = Callable[[Caller], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """A professional acting for an organisation; `id` is what tokens and directives name."""
+    """A professional acting for an organisation."""
 
     rpps: str
     organisation: str
@@ -53,7 +53,7 @@ DOCTORS = (Doctor("99700000001", "1000000001"), Doctor("99700000002", "100000000
 class Call:
     """One request as its caller saw it; times in seconds of this process's monotonic clock.
 
-    `document` is the FHIR id asked for or answered, `seen` what a list showed, `directive` the id of one that began.
+    `document` is the FHIR id asked for or answered, `seen` what a list showed.
     """
 
     what: str
@@ -65,7 +65,6 @@ class Call:
     code: str | None = None
     document: str | None = None
     seen: tuple[str, ...] = ()
-    directive: str | None = None
     body: bytes = field(default=b"", repr=False)
 
     @property
@@ -122,20 +121,12 @@ class Load:
         """List a record."""
         return await self._called("list", record, who, lambda c: c.search(_count="500"))
 
-    async def begin(self, record: str, kind: str, doctor: Doctor) -> Call:
-        """Have the patient authorise or block a professional."""
-        return await self._called(kind, record, None, lambda c: c.begin(kind=kind, professional=doctor.rpps))
-
-    async def end(self, record: str, directive: str) -> Call:
-        """Have the patient end a directive."""
-        return await self._called("end", record, None, lambda c: c.end(directive))
-
     @asynccontextmanager
     async def running(self, seed: str, workers: int = 6, mix: Mapping[str, int] = MIX) -> AsyncIterator[None]:
         """Keep workers at work while the block runs; leaving it waits for the calls in hand.
 
         `mix` weighs: `deposit` a new paper, `again` a known one, `twice` a new one by two calls at once, `read`,
-        `list`, `large` (600 KB), and `directive` (the patient authorises or blocks the second professional).
+        `list`, and `large` (600 KB).
         """
         over = asyncio.Event()
         tasks = [
@@ -171,8 +162,6 @@ class Load:
                     return None
                 paper = chance.choice(stored)
                 return await self.read(paper.record, next(iter(paper.ids)), chance.choice([None, *DOCTORS]))
-            case "directive":
-                return await self.begin(record, chance.choice(["authorise", "block"]), DOCTORS[1])
         return await self.list(record, chance.choice([None, *DOCTORS]))
 
     async def _called(self, what: str, record: str, who: Doctor | None, ask: _Ask, document: str | None = None) -> Call:
@@ -221,7 +210,6 @@ def _read(made: Callable[..., Call], what: str, answer: Answer, document: str | 
         None if done else answer.code,
         document,
         tuple(answer.ids) if done and what == "list" else (),
-        answer.json()["id"] if done and what in {"authorise", "block"} else None,
         answer.body if done and what == "read" else b"",
     )
 

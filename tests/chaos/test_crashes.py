@@ -1,6 +1,6 @@
 """`kill -9` under load: at each await of a deposit, at random times, and of the engines; nothing acknowledged is lost.
 
-The seed of a campaign is printed when it fails; `CARNET_CHAOS_SEED=<seed>` runs the same plan again.
+The seed of a campaign is printed when it fails; `CARNET_SEED=<seed>` runs the same plan again.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ _DECIDING = (
 # Every await of a deposit, by the process that comes past it: from the request to the item in the inbox.
 DEPOSIT: dict[str, tuple[str, ...]] = {
     "documents-1": (
-        "documents.deposit.received", *_ASKING, "documents.deposit.approved", "documents.deposit.absent",
+        "documents.deposit.received", *_ASKING, "documents.deposit.approved",
         "documents.deposit.encrypted", "documents.deposit.blob-stored", "documents.deposit.inserted",
-        "documents.deposit.blob-kept", "documents.deposit.told", "documents.deposit.kept", "documents.deposit.found",
+        "documents.deposit.blob-kept", "documents.deposit.told", "documents.deposit.kept",
         "relay.found", "relay.sent", "relay.published", "relay.removed",
     ),
     "consent-1": (*_DECIDING, *_CONSUMING, "consent.confirm.confirmed"),
@@ -60,6 +60,7 @@ UNCONFIRMED: dict[str, tuple[str, ...]] = {
     "documents-1": ("documents.settle.given-up", "documents.settle.told"),
 }  # fmt: skip
 _UNCONFIRMED_SECONDS = "4"
+_MOST_SECONDS = size(300, 0)  # 0: as long as it takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +157,8 @@ async def hurt(folder: Path) -> AsyncIterator[Site]:
 @pytest.fixture
 def seed() -> str:
     """Choose a campaign, and print which."""
-    chosen = os.environ.get("CARNET_CHAOS_SEED") or str(random.SystemRandom().randrange(10**9))
-    print(f"CARNET_CHAOS_SEED={chosen}")  # noqa: T201 - pytest shows it with a failure
+    chosen = os.environ.get("CARNET_SEED") or str(random.SystemRandom().randrange(10**9))
+    print(f"CARNET_SEED={chosen}")  # noqa: T201 - pytest shows it with a failure
     return chosen
 
 
@@ -191,13 +192,13 @@ def test_the_campaign_knows_every_fault_point() -> None:
     assert known == found
 
 
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(_MOST_SECONDS)
 async def test_what_was_acknowledged_survives_the_kill_of_any_process_at_any_await(site: Site, seed: str) -> None:
     """Killed anywhere under load: nothing acknowledged is lost, nothing stands twice, everything is told in the end."""
     chance = random.Random(seed)
-    told, missed, deposits = [], [], 0
-    everything: list[tuple[Load, Paper]] = []
-    for number, blow in enumerate(plan(chance, size(12, 240))):
+    missed, deposits, blows = [], 0, plan(chance, size(12, 240))
+    kept: list[tuple[Load, Paper]] = []
+    for number, blow in enumerate(blows):
         # Enough records for each decider to hear of some: a record's questions go to one partition.
         load, began = await site.records(5), time.monotonic()
         mix = {"deposit": 5, "twice": 3, "again": 2, "read": 1, "list": 1, "large": 1}
@@ -211,13 +212,13 @@ async def test_what_was_acknowledged_survives_the_kill_of_any_process_at_any_awa
         wrong = await site.recovered(load, load.papers)
         assert not wrong, f"seed {seed}, round {number}, {blow}: {wrong}"
         deposits += len(load.papers)
-        everything += [(load, paper) for paper in load.papers]
+        kept += [(load, paper) for paper in chance.sample(load.papers, min(8, len(load.papers)))]
         seconds = f"{struck - began:.1f} s, started {started - struck:.1f} s, whole {time.monotonic() - started:.1f} s"
-        told.append(f"{number} {blow.victim} at {blow.point}:{blow.passage}: {len(load.papers)} papers; {seconds}")
-        print(told[-1])  # noqa: T201
-    print(f"{len(told)} kills, {len(missed)} beside their point, {deposits} deposits")  # noqa: T201
-    for load, paper in chance.sample(everything, min(100, len(everything))):
-        assert not await lost(load, [paper])
+        print(f"{number} {blow.victim} at {blow.point}:{blow.passage}: {len(load.papers)} papers; {seconds}")  # noqa: T201
+    beside = [f"{blow.victim} at {blow.point}:{blow.passage}" for blow in missed]
+    print(f"{len(blows)} kills, {deposits} deposits; points not passed in time: {beside}")  # noqa: T201
+    for load, paper in kept:
+        assert not await lost(load, [paper]), f"seed {seed}: lost by a later kill"
 
 
 async def half_done(site: Site, load: Load) -> tuple[Paper, Paper]:
@@ -264,7 +265,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: fl
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(_MOST_SECONDS)
 async def test_a_deposit_that_nothing_was_heard_of_is_confirmed_or_given_up_with_its_key(site: Site, seed: str) -> None:
     """Consent asks, documents answers; only then is a key destroyed, and the same bytes are deposited afresh."""
     places: list[tuple[str, str]] = [(victim, point) for victim, points in UNCONFIRMED.items() for point in points]
@@ -310,7 +311,7 @@ async def unconfirmed(site: Site, records: list[str], victim: str, point: str, d
         await until(died, f"{point} was not passed", 5)
 
 
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(_MOST_SECONDS)
 @pytest.mark.parametrize("engine", ["mongod", "kafka"])
 async def test_what_was_acknowledged_survives_the_kill_of_an_engine(site: Site, seed: str, engine: str) -> None:
     """Killed under load and started again: services go on by themselves, and nothing acknowledged is lost."""

@@ -18,6 +18,9 @@ from services.documents.fhir.systems import Identifier
 _PATIENT: Final = re.compile(r"(?:[^?]*/)?Patient\?identifier=([^|&]+)\|([^|&]+)")
 _TYPE_SYSTEMS: Final = frozenset({systems.LOINC, systems.TRE_A05, systems.ASTM})
 _LABELS: Final = value_sets.CONFIDENTIALITIES | value_sets.VISIBILITIES
+# in characters: what the contract with consent takes (DepositAttributes)
+_MOST_IDENTIFIER: Final = 256
+_MOST_CODE: Final = 64
 _LABEL_SYSTEMS: Final = frozenset({systems.CONFIDENTIALITY, systems.TRE_A07})
 
 
@@ -75,7 +78,7 @@ def parse_deposit(body: bytes, *, now: datetime) -> ParsedDeposit:
         patient=patient,
         type_code=type_code,
         type_system=type_system,
-        class_code=next((one["code"] for one in _codings(resource.get("category", ())) if "code" in one), ""),
+        class_code=_class(resource),
         confidentiality=confidentiality,
         visibility=visibility,
         date=resource["date"],
@@ -139,7 +142,8 @@ def _master_identifier(resource: dict[str, Any]) -> str:
             "Give the document its identifier: masterIdentifier with a value (only a CDA brings its own).",
             "masterIdentifier",
         )
-    return systems.master_identifier(stated.get("system", ""), stated["value"])
+    identifier = systems.master_identifier(stated.get("system", ""), stated["value"])
+    return _bounded(identifier, _MOST_IDENTIFIER, "masterIdentifier")
 
 
 def _codings(concepts: Any) -> list[dict[str, Any]]:
@@ -172,7 +176,19 @@ def _type(resource: dict[str, Any], warnings: list[Issue]) -> tuple[str, str]:
                 "warning",
             )
         )
-    return known[0]
+    system, code = known[0]
+    return system, _bounded(code, _MOST_CODE, "type.coding")
+
+
+def _class(resource: dict[str, Any]) -> str:
+    code = next((one["code"] for one in _codings(resource.get("category", ())) if "code" in one), "")
+    return _bounded(code, _MOST_CODE, "category.coding")
+
+
+def _bounded(value: str, most: int, expression: str) -> str:
+    if len(value) > most:
+        raise invalid("value-too-long", "too-long", f"At most {most} characters are taken here.", expression)
+    return value
 
 
 def _labels(resource: dict[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -34,18 +34,18 @@ class Deposit:
             raise Abandoned
         grant = answer.grants[0]
         faults.point("documents.deposit.approved")
+        stands = None
         if not answer.already_stored and grant.content_key is not None:
-            await self._store(parsed, record, grant, unb64(grant.content_key))
-        stands = (await self._shelf.find(record, [(grant.document, grant.version)])).get(grant.document)
-        faults.point("documents.deposit.found")
+            stands = await self._stored(parsed, record, grant, unb64(grant.content_key))
+        if stands is None:  # the first try stored it
+            stands = (await self._shelf.find(record, [(grant.document, grant.version)])).get(grant.document)
+            faults.point("documents.deposit.found")
         if stands is None:
             raise Abandoned
         return opened(stands, grant)
 
-    async def _store(self, parsed: ParsedDeposit, record: str, grant: Grant, content_key: bytes) -> None:
-        if await self._shelf.find(record, [(grant.document, grant.version)]):
-            return  # the first try stored it, and consent has not heard of it yet
-        faults.point("documents.deposit.absent")
+    async def _stored(self, parsed: ParsedDeposit, record: str, grant: Grant, content_key: bytes) -> Kept | None:
+        """Store the document; None when it stands already."""
         where = (record, grant.document, grant.version)
         ciphertext = await _maybe_apart(
             len(parsed.content), lambda: encrypt(content_key, parsed.content, sealed_for("content", *where))
@@ -55,21 +55,24 @@ class Deposit:
         blob = f"{record}:{grant.document}:{b64(urandom(9))}"
         await self._blobs.put(blob, ciphertext)
         faults.point("documents.deposit.blob-stored")
-        metadata = orjson.dumps(parsed.metadata)
+        metadata, now = orjson.dumps(parsed.metadata), datetime.now(UTC)
         kept = Kept(
             record=record,
             document=grant.document,
             version=grant.version,
-            deposited_at=datetime.now(UTC),
+            # MongoDB keeps milliseconds: the first answer must not differ from later ones.
+            deposited_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
             size=len(ciphertext),
             digest=digest(ciphertext),
             metadata=encrypt(unb64(grant.metadata_key), metadata, sealed_for("metadata", *where)),
             blob=blob,
         )
-        if not await self._shelf.keep(kept, grant.document):
+        stored = await self._shelf.keep(kept, grant.document)
+        faults.point("documents.deposit.kept")
+        if not stored:
             await self._blobs.drop(blob)
             faults.point("documents.deposit.dropped")
-        faults.point("documents.deposit.kept")
+        return kept if stored else None
 
 
 async def _question(parsed: ParsedDeposit, token: str) -> FlowQuestion:

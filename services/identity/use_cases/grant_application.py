@@ -20,4 +20,7 @@ class GrantApplication:
         except BadIdentifier as error:
             raise Refused("patient-malformed", f"The parameter 'patient': {error}.") from None
         person, now = require_person(await self._people.person(ins)), self._clock()
-        return access_token(application, purpose, person, int(now), now)
+        # The organisation whose software it is, where there is just one: a patient's directive may name it.
+        finess = next(iter(application.organisations)) if len(application.organisations) == 1 else None
+        organisation = await self._people.organisation(finess) if finess else None
+        return access_token(application, purpose, person, int(now), now, organisation=organisation)

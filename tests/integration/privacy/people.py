@@ -5,6 +5,7 @@ import random
 import sys
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.integration.privacy.canaries import person
 
 SYSTEM_OID = "1.2.250.1.213.1.4.10"
 SYSTEM = f"urn:oid:{SYSTEM_OID}"
+_KEPT_SECONDS = 120.0  # of the 300 that a token is good for
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -62,6 +64,7 @@ class People:
     tokens: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)  # INS of other people, in requests that are refused
     _keys: dict[str, OKPKey] = field(default_factory=dict)
+    _callers: dict[str, tuple[float, Caller]] = field(default_factory=dict)
 
     @property
     def patient(self) -> str:
@@ -83,23 +86,35 @@ class People:
 
     async def camille(self) -> Caller:
         """Return Camille at her frontend."""
-        return self._caller(await self._answered("/identity/demo/sign-in", json={"patient": self.patient}))
+
+        async def signed_in() -> str:
+            return await self._answered("/identity/demo/sign-in", json={"patient": self.patient})
+
+        return await self._caller("camille", signed_in)
 
     async def doctor(self, doctor: Doctor) -> Caller:
         """Return a doctor's software with a token for Camille's record."""
-        claims = {
-            "sub": f"8{doctor.rpps}",
-            "organisation": doctor.finess,
-            "patient": self.patient,
-            "auth_time": int(time.time()) - 1,
-        }
-        assertion = self.assertion(doctor.software, **claims)
-        return self._caller(await self._token(doctor.software, grant_type=_JWT_BEARER, assertion=assertion))
+
+        async def granted() -> str:
+            claims = {
+                "sub": f"8{doctor.rpps}",
+                "organisation": doctor.finess,
+                "patient": self.patient,
+                "auth_time": int(time.time()) - 1,
+            }
+            assertion = self.assertion(doctor.software, **claims)
+            return await self._token(doctor.software, grant_type=_JWT_BEARER, assertion=assertion)
+
+        return await self._caller(doctor.name, granted)
 
     async def insurer(self) -> Caller:
         """Return the insurer's application with a token of its own."""
-        more = {"patient": self.patient, "purpose": "COVERAGE"}
-        return self._caller(await self._token("assureur", grant_type="client_credentials", **more))
+
+        async def granted() -> str:
+            more = {"patient": self.patient, "purpose": "COVERAGE"}
+            return await self._token("assureur", grant_type="client_credentials", **more)
+
+        return await self._caller("assureur", granted)
 
     def assertion(self, client: str, **claims: Any) -> str:
         """Return a JWT that an application signs for the token endpoint: a secret like a token."""
@@ -133,8 +148,13 @@ class People:
         self.tokens.append(token)
         return token
 
-    def _caller(self, token: str) -> Caller:
-        return Caller(self.session, self.base, token, self.patient)
+    async def _caller(self, name: str, token: Callable[[], Awaitable[str]]) -> Caller:
+        """Return who was there a moment ago, else somebody with a new token: each one more is one more to search."""
+        at, known = self._callers.get(name, (0.0, None))
+        if known is None or at < time.monotonic() - _KEPT_SECONDS:
+            known = Caller(self.session, self.base, await token(), self.patient)
+            self._callers[name] = (time.monotonic(), known)
+        return known
 
     def _file(self) -> dict[str, Any]:
         def application(client: str, kind: str, *purposes: str, **more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Finding a text wherever it lies: in files and in bytes, as UTF-8, UTF-16 or base64, in any case."""
+"""Finding a text wherever it lies: in files and in bytes, as UTF-8 or UTF-16 in any case, or as base64."""
 
 import os
 from base64 import b64encode, urlsafe_b64encode
@@ -23,15 +23,20 @@ class Search:
     """Looks for texts, by name, in every form that a leak could give them."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
-        self._needles = {needle: (name, form) for name, text in texts.items() for form, needle in forms(text)}
-        self._longest = max(map(len, self._needles))
+        self._needles = [(needle, name, form) for name, text in texts.items() for form, needle in forms(text)]
+        self._longest = max(len(needle) for needle, _, _ in self._needles)
 
     def bytes(self, place: str, data: bytes) -> set[Hit]:
         """Return what stands in these bytes: one hit for each text and form."""
         # What is zeroed in advance is most of a journal. One zero stays: UTF-16 may begin or end with it.
         data = b"\0" + data.strip(b"\0") + b"\0"
-        found = ((name, form, data.find(needle)) for needle, (name, form) in self._needles.items())
-        return {Hit(name, form, place, repr(data[max(0, at - 60) : at + 60])) for name, form, at in found if at >= 0}
+        small = data.lower()
+        hits = set[Hit]()
+        for needle, name, form in self._needles:
+            # Letters count in base64 as they are; everywhere else a name may have been written in capitals.
+            if (at := (data if form.startswith("base64") else small).find(needle)) >= 0:
+                hits.add(Hit(name, form, place, repr(data[max(0, at - 60) : at + 60])))
+        return hits
 
     def folder(self, folder: Path, *, but: Iterable[Path] = ()) -> set[Hit]:
         """Return what stands in the files under a folder, as places relative to it."""
@@ -43,19 +48,19 @@ class Search:
         return hits
 
 
-def forms(text: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of each form of a text, a word in any case; of base64 what no neighbour can change."""
-    cases = (text, text.lower(), text.upper(), text.title()) if text.isalpha() else (text,)
-    for variant in dict.fromkeys(cases):
-        clear = variant.encode()
-        yield "utf-8", clear
-        yield "utf-16", variant.encode("utf-16-le")
-        yield "utf-16", variant.encode("utf-16-be")
+def forms(text: str) -> set[tuple[str, bytes]]:
+    """Return (name, bytes) of each form of a text: in small letters, or the base64 that no neighbour can change."""
+    small = text.lower()
+    found = {("utf-8", small.encode()), ("utf-16", small.encode("utf-16-le")), ("utf-16", small.encode("utf-16-be"))}
+    # In base64 case is lost to the search: a word is looked for as it is and in capitals, as birth names are written.
+    for clear in {text.encode(), text.upper().encode() if text.isalpha() else text.encode()}:
         for shift in range(3):
-            # Characters that hold bits of ours only: those of the bytes before us go, and those of what follows.
+            # Characters that hold no bit of the `shift` bytes before us, nor of what follows.
             own = slice((shift * 8 + 5) // 6, (shift + len(clear)) * 8 // 6)
-            for encode in (b64encode, urlsafe_b64encode):
-                yield f"base64+{shift}", encode(b"\0" * shift + clear)[own]
+            found |= {
+                (f"base64+{shift}", encode(b"\0" * shift + clear)[own]) for encode in (b64encode, urlsafe_b64encode)
+            }
+    return found
 
 
 def written(text: str) -> dict[str, bytes]:

@@ -1,13 +1,15 @@
 """One trace leads from the request through Kafka to the reply, and on to whoever takes the event in."""
 
-import asyncio
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
 
 from deploy.local.caller import FHIR_JSON, Answer, Caller
+from deploy.local.stack import DEFAULT_PROCESSES, Stack
+from deploy.local.trust_material import ServiceProcess
 from tests.integration.observing import eventually
 from tests.integration.privacy.collector import Span
 from tests.integration.privacy.conftest import Carnet
@@ -53,11 +55,11 @@ async def exported(carnet: Carnet, trace: str, *names: str) -> dict[tuple[str, s
     return await eventually(come, 20)
 
 
-def lines(carnet: Carnet, trace: str) -> dict[str, list[dict[str, str]]]:
+def lines(stack: Stack, trace: str) -> dict[str, list[dict[str, str]]]:
     """Return what each process logged under a trace."""
     found: dict[str, list[dict[str, str]]] = {}
-    for process in carnet.stack.processes:
-        for line in carnet.stack.log_of(process).read_text(encoding="utf-8").splitlines():
+    for process in stack.processes:
+        for line in stack.log_of(process).read_text(encoding="utf-8").splitlines():
             if trace in line:
                 found.setdefault(process, []).append(json.loads(line))
     return found
@@ -114,7 +116,7 @@ async def test_a_read_is_one_trace_and_the_logs_name_it(carnet: Carnet) -> None:
     spans = await exported(carnet, trace, *names)
     request, flow, decision = (one for one, _ in chain(spans, *names))
     assert chain(spans, *names) == [(request, ""), (flow, request), (decision, flow)]
-    by_process = lines(carnet, trace)
+    by_process = lines(carnet.stack, trace)
     (answered,) = by_process.pop("documents-1")
     assert (answered["event"], answered["trace_id"], answered["span_id"]) == ("answered", trace, request)
     ((decided,),) = by_process.values()
@@ -133,7 +135,7 @@ async def test_a_caller_that_does_not_sample_is_not_recorded(carnet: Carnet) -> 
     await deposited(carnet, moreau, traceparent=parent)
     await exported(carnet, later, "consent/decide notify", f"consent/{DEPOSITED}", "documents/flow deposit")
     assert carnet.collector.spans(trace) == []
-    assert {"documents", "consent"} <= {name.partition("-")[0] for name in lines(carnet, trace)}
+    assert {"documents", "consent"} <= {name.partition("-")[0] for name in lines(carnet.stack, trace)}
 
 
 async def test_spans_are_ours_and_hold_no_address(carnet: Carnet) -> None:
@@ -157,25 +159,27 @@ async def test_spans_are_ours_and_hold_no_address(carnet: Carnet) -> None:
 
 
 async def test_without_an_endpoint_nothing_is_exported(carnet: Carnet) -> None:
-    """A process without an endpoint exports no span; its log lines, and its callers', still carry the trace id."""
+    """A process that is given no endpoint exports no span, nor does who works for it; both log the trace id."""
     camille, moreau = await carnet.people.camille(), await carnet.people.doctor(MOREAU)
-    await carnet.stack.start_process("documents-1", OTEL_EXPORTER_OTLP_ENDPOINT="")
+    silent = ServiceProcess("documents", 2, ("serve", "relay"))
+    beside = Stack(
+        carnet.stack.data, ports=carnet.stack.ports, mongods="per-service", processes=(*DEFAULT_PROCESSES, silent)
+    )
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in beside.env_of(silent.name) | os.environ
+    await beside.start_process(silent.name)
     try:
-        began = len(carnet.collector.bodies)
         trace, _, parent = new_trace()
-        await deposited(carnet, moreau, traceparent=parent)
-        assert (await moreau.search()).status == 200
-        # Others export, and what they export later than the deposit has come.
+        at = replace(moreau, base=f"http://127.0.0.1:{beside.port_of(silent.name)}")
+        await deposited(carnet, at, traceparent=parent)
+        # The others export: what they do after it comes, and so would this have.
         later, _, parent = new_trace()
         await camille.ask("GET", "/consent/journal", headers={"traceparent": parent})
         await exported(carnet, later, "consent/GET /consent/journal")
-        await asyncio.sleep(1.5)  # a batch of documents would be due every second
-        new = {span.instance for span in carnet.collector.spans() if span.trace == trace}
-        assert new == set()
-        exporters = {span.instance for body in carnet.collector.bodies[began:] for span in carnet.collector.read(body)}
-        assert "documents-1" not in exporters
-        assert "consent-1" in exporters
-        (answered,) = lines(carnet, trace)["documents-1"]
-        assert answered["trace_id"] == trace
+        by_process = lines(beside, trace)
     finally:
-        await carnet.stack.start_process("documents-1")
+        await beside.stop_process(silent.name)  # which sends what is left
+    assert silent.name not in {span.instance for span in carnet.collector.spans()}
+    assert carnet.collector.spans(trace) == []
+    (answered,) = by_process.pop(silent.name)
+    assert (answered["event"], answered["trace_id"]) == ("answered", trace)
+    assert {line["event"] for told in by_process.values() for line in told} >= {"decided"}

@@ -10,16 +10,21 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
+def end_of(program: str, setting: str) -> tuple[int, str]:
+    """Return a program's exit code and what it printed."""
+    done = subprocess.run(  # noqa: S603 - this interpreter, this program
+        [sys.executable, "-c", program, setting], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout
+
+
 def dies_after(setting: str, passages: int) -> tuple[int, str]:
     """Return the exit code of a process that passes a point so often, and how often it lived on."""
     program = (
         "import sys\nfrom chassis import faults\nfaults.arm(sys.argv[1])\n"
         f"for _ in range({passages}):\n    faults.point('a.b')\n    print('x', end='', flush=True)\n"
     )
-    done = subprocess.run(  # noqa: S603 - this interpreter, this program
-        [sys.executable, "-c", program, setting], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout
+    return end_of(program, setting)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,4 @@ async def test_a_running_process_is_armed_by_a_signal(tmp_path: Path) -> None:
         "pathlib.Path(sys.argv[1][1:]).write_text('a.b:2')\nos.kill(os.getpid(), signal.SIGUSR1)\n"
         "for _ in range(3):\n    faults.point('a.b')\n    print('y', end='', flush=True)\n"
     )
-    done = subprocess.run(  # noqa: S603 - this interpreter, this program
-        [sys.executable, "-c", program, f"@{file}"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "xy")
+    assert end_of(program, f"@{file}") == (-signal.SIGKILL, "xy")

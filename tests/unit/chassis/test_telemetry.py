@@ -73,9 +73,14 @@ async def test_without_a_span_there_is_no_traceparent() -> None:
     assert telemetry.traceparent() is None
 
 
-async def test_without_an_endpoint_trace_ids_run_through_unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logs show the trace even where nothing collects spans; nothing is queued for nobody."""
+@pytest.mark.parametrize("endpoint", [None, ""])
+async def test_without_an_endpoint_trace_ids_run_through_unrecorded(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str | None
+) -> None:
+    """Logs show the trace even where nothing collects spans; nothing is queued for nobody. Empty is unset."""
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    if endpoint is not None:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     set_to: list[TracerProvider] = []
     monkeypatch.setattr("opentelemetry.trace.set_tracer_provider", set_to.append)
     provider = telemetry.setup("documents", "documents-1")

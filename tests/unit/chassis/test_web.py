@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import generate_latest
 from pydantic import BaseModel, Field
+from starlette.types import Message
 
 from chassis import logs, telemetry
 from chassis.problems import Problem
@@ -180,9 +181,25 @@ async def test_a_crash_is_a_problem_that_quotes_nothing(
     answer = await ask(app, "GET", "/crash")
     assert problem(answer)["code"] == "internal-error"
     assert answer.status == 500
+    assert '"error":"RuntimeError","where":"test_web.py:' in lines.getvalue().decode()
     said = answer.body.decode() + lines.getvalue().decode() + "".join(s.to_json() for s in spans.get_finished_spans())
     assert CANARY not in said
     assert "RuntimeError" in said
+
+
+async def test_a_crash_does_not_reach_the_server(app: FastAPI) -> None:
+    """The error is answered within the application: a server that saw it would cut a connection that others share."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/crash", "query_string": b"", "headers": []}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 500
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"size": -1}', b'{"size": "CANARY"}', b'{"other": "CANARY"}'])
