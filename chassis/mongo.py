@@ -74,7 +74,7 @@ class Mongo:
     def hasty(self, name: str) -> Collection:
         """Return a collection whose writes are answered before they are durable.
 
-        Only for what a later durable write depends on and checks, or what heals by itself when it is lost.
+        Only for what a later transaction checks and makes durable: reads see durable writes only, and may miss it.
         """
         return self._database[name].with_options(write_concern=WriteConcern(w=1, j=False))
 

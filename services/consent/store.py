@@ -95,7 +95,6 @@ class MongoDocumentKeys:
 
     def __init__(self, mongo: Mongo, keys: RecordKeys) -> None:
         self._mongo, self._rows, self._keys = mongo, mongo[self.COLLECTION], keys
-        self._hasty = mongo.hasty(self.COLLECTION)
 
     async def prepare(self) -> None:
         """Create the collection and the index of the sweep."""
@@ -134,8 +133,7 @@ class MongoDocumentKeys:
     async def confirm(self, record: str, document: str, version: int, digest: str) -> None:
         """Make a row live: its ciphertext, of this digest, is durable."""
         update = {"$set": {"state": "live", "digest": digest}}
-        # If this is lost, the row is questioned after a day, and documents says it again.
-        found = await self._hasty.update_one({"_id": _name(record, document, version)}, update)
+        found = await self._rows.update_one({"_id": _name(record, document, version)}, update)
         if not found.matched_count:
             raise KeyMissing
 

@@ -64,7 +64,7 @@ _UNANNOUNCED = Issue(
     "INVISIBLE_PATIENT is not supported yet: announce the result first, then deposit it without this label.",
     "DocumentReference.securityLabel",
 )
-_TOO_LARGE = Issue("too-large", "too-long", "A document has at most 20 MB.", "DocumentReference.content")
+_TOO_LARGE = Issue("content-too-large", "too-long", "A document has at most 20 MB.", "DocumentReference.content")
 _OTHER_PATIENT = Issue(
     "patient-mismatch",
     "forbidden",
