@@ -268,6 +268,21 @@ async def test_an_action_must_be_in_the_certificate(world: World, decider: Decid
     assert refused_record not in {each.record for each in decider.heard}
 
 
+async def test_a_certificate_ends_though_it_was_believed_before(
+    world: World, decider: Decider, producer: AIOKafkaProducer
+) -> None:
+    """What was verified once is remembered, and still not believed after its end."""
+    me = world.identity("documents-1", days=8 / 86_400)
+    await reached(world, producer, decider, me)
+    before = counted("carnet_flows_dropped_total", reason="expired")
+
+    async def refused() -> bool:
+        await resend(producer, world.question(me, new_record()))
+        return counted("carnet_flows_dropped_total", reason="expired") > before
+
+    await eventually(refused, 30)
+
+
 async def reached(
     world: World, producer: AIOKafkaProducer, decider: Decider, identity: InstanceIdentity
 ) -> None:  # fmt: skip
