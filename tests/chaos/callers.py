@@ -171,6 +171,7 @@ async def callers(stack: Stack, folder: Path, serving: str = "consent-1") -> Asy
     mongo = Mongo(MongoSettings(uri=stack.mongo_uri("consent"), database="carnet_consent"))
     root = FileRoot(trust_folder / "consent-root.key")
     async with AsyncExitStack() as opened:
+        opened.push_async_callback(mongo.close)
         web = await opened.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
         await opened.enter_async_context(background(Announcements(kafka_settings, trust, "sealing", asker.use).run()))
         await opened.enter_async_context(asker.running())
@@ -187,4 +188,3 @@ async def callers(stack: Stack, folder: Path, serving: str = "consent-1") -> Asy
             settings=kafka_settings,
             keys=AnnouncedKeys.load(trust_folder / "token-keys.json"),
         )
-    await mongo.close()

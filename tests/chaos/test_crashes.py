@@ -47,7 +47,7 @@ DEPOSIT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # Passed only when two meet: the same bytes by two calls at once, two deciders at one record, a question heard twice.
 MEETING: dict[str, tuple[str, ...]] = {
-    "documents-1": ("documents.deposit.dropped",),
+    "documents-1": ("documents.deposit.dropped", "documents.deposit.found"),
     "consent-1": ("consent.decide.overtaken", "consent.decide.repeated"),
     "consent-2": ("consent.decide.overtaken", "consent.decide.repeated"),
 }

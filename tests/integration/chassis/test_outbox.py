@@ -85,14 +85,17 @@ async def test_what_committed_is_published_once_and_leaves_the_outbox(
     assert await heard.take(1, seconds=1) == []
 
 
-async def test_a_named_event_stands_once_while_it_is_unsent(outbox_mongo: Mongo) -> None:
-    """A fact told again under its event id before it was sent leaves one row, and aborts nobody's transaction."""
+async def test_a_named_event_can_be_told_once_while_it_is_unsent(outbox_mongo: Mongo) -> None:
+    """A caller learns that the event it would tell again stands unsent, and so aborts nobody's transaction."""
     outbox = Outbox(outbox_mongo, "identity")
 
-    async def work(session: Session) -> str:
-        return await outbox.add(opened(), session, correlation_id="test", event_id="named")
+    async def work(session: Session) -> bool:
+        held = await outbox.holds("named", session)
+        if not held:
+            await outbox.add(opened(), session, correlation_id="test", event_id="named")
+        return held
 
-    assert [await outbox_mongo.transact(work), await outbox_mongo.transact(work)] == ["named", "named"]
+    assert [await outbox_mongo.transact(work), await outbox_mongo.transact(work)] == [False, True]
     assert await outbox_mongo[COLLECTION].count_documents({"_id": "named"}) == 1
 
 
