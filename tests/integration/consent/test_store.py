@@ -15,7 +15,7 @@ from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Action
 from services.consent.domain.record import Document
 from services.consent.keys import FileRoot, MongoRecordKeys
-from services.consent.ports import DocumentKeys, Journal, OutcomeUnknown, RecordUnknown
+from services.consent.ports import DocumentKeys, Journal, KeyMissing, OutcomeUnknown, RecordUnknown
 from services.consent.store import MongoDocumentKeys, MongoJournal
 from tests.integration.consent.processes import Process, fresh_record
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
@@ -173,9 +173,10 @@ async def test_a_live_key_is_never_destroyed(keys: DocumentKeys) -> None:
     assert held.document == SECOND
 
 
-async def test_a_confirmation_of_nothing_makes_nothing(keys: DocumentKeys) -> None:
-    """Neither an unknown row nor a repeat changes anything."""
-    await keys.confirm(RECORD, REPORT.id, 1, "d" * 43)
+async def test_a_confirmation_of_what_has_no_key_is_an_error(keys: DocumentKeys) -> None:
+    """Documents stores what consent has no key for: that is said, and no row is made of it."""
+    with pytest.raises(KeyMissing):
+        await keys.confirm(RECORD, REPORT.id, 1, "d" * 43)
     ((),) = await keys.release([(RECORD, [REPORT])])
     assert await keys.pending_since(NOW * 2, 10) == []
 

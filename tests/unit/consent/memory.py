@@ -7,7 +7,7 @@ from typing import Any
 from chassis.sealing import new_key
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.record import Document
-from services.consent.ports import Held, Unconfirmed
+from services.consent.ports import Held, KeyMissing, Unconfirmed
 
 _CHANGING = {"deposit", "directive", "other", "emergency"}
 _Name = tuple[str, str, int]
@@ -83,8 +83,9 @@ class MemoryKeys:
 
     async def confirm(self, record: str, document: str, version: int, digest: str) -> None:  # noqa: ARG002 - the port's
         """Make a row live."""
-        if (row := self.rows.get((record, document, version))) is not None:
-            self.rows[record, document, version] = (row[0], "live")
+        if (row := self.rows.get((record, document, version))) is None:
+            raise KeyMissing
+        self.rows[record, document, version] = (row[0], "live")
 
     async def destroy(self, record: str, document: str, version: int) -> bool:
         """Destroy a pending key."""
