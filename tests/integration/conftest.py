@@ -125,6 +125,12 @@ async def tap(engines: Engines) -> AsyncIterator[Callable[[str], Awaitable[Tap]]
 
 
 @pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Own a root, as the local stack's setup does."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
 async def world(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Found a root with consent's keys."""
     folder = tmp_path_factory.mktemp("world")
