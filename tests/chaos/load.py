@@ -121,12 +121,16 @@ class Load:
         """List a record."""
         return await self._called("list", record, who, lambda c: c.search(_count="500"))
 
+    async def directives(self, record: str) -> Call:
+        """Have the patient read the directives: consent's serving process writes the record's journal then."""
+        return await self._called("directives", record, None, lambda c: c.directives())
+
     @asynccontextmanager
     async def running(self, seed: str, workers: int = 6, mix: Mapping[str, int] = MIX) -> AsyncIterator[None]:
         """Keep workers at work while the block runs; leaving it waits for the calls in hand.
 
         `mix` weighs: `deposit` a new paper, `again` a known one, `twice` a new one by two calls at once, `read`,
-        `list`, and `large` (600 KB).
+        `list`, `large` (600 KB) and `directives`.
         """
         over = asyncio.Event()
         tasks = [
@@ -154,6 +158,8 @@ class Load:
             case "twice":
                 paper = self.paper(record)
                 return (await asyncio.gather(self.deposit(paper), self.deposit(paper)))[0]
+            case "directives":
+                return await self.directives(record)
             case "again":
                 return await self.deposit(chance.choice(self.papers)) if self.papers else None
             case "read":
