@@ -1,6 +1,7 @@
 """Decide flows: fold, judge, insert the entry; only then release keys. The insert is the lock (ADR 0002)."""
 
 import asyncio
+import random
 from base64 import b32encode
 from dataclasses import dataclass, replace
 from os import urandom
@@ -16,8 +17,8 @@ from services.consent.domain.rules import Rules
 from services.consent.ledger import Ledger
 from services.consent.ports import Clock, DocumentKeys, Held, Journal
 
-_MOST_TURNS = 60
-_TURN_SECONDS = 0.002
+_MOST_TURNS = 200
+_TURN_SECONDS, _MOST_PAUSE_TURNS = 0.002, 5
 _KEYLESS = {Action.NOTIFY, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
 
 
@@ -102,9 +103,11 @@ class Decide:
                 return Decided(flow, entry, (new,) if new else verdict.released)
             if (existing := await self._journal.by_cause(flow.record, flow.id)) is not None:
                 return await self._again(flow, existing)
+            # Another decider is at the same record: wait a little, then look and insert at once. Waiting after the look
+            # would make it stale, and a withdrawal could lose every race against a busy reader.
+            await asyncio.sleep(random.uniform(0, _TURN_SECONDS * min(turn, _MOST_PAUSE_TURNS)))  # noqa: S311
             await self._ledger.folded(flow.record)
             faults.point("consent.decide.overtaken")
-            await asyncio.sleep(_TURN_SECONDS * turn)  # another decider is at the same record
         raise Contended
 
     def _entry(self, record: Record, flow: Flow, now: int, outcome: Outcome) -> Entry:
