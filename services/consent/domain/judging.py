@@ -68,7 +68,7 @@ class _Bench:
         attributes = tuple(document.values())
         if attributes not in self._known:
             self._known[attributes] = self._rules.judge(
-                self._principal, self._flow.action, self._record.id, self._context | {"document": document}
+                self._principal, self._flow.action, self._context | {"document": document}
             )
         return self._known[attributes]
 

@@ -6,10 +6,12 @@ checks, the set is validated when it is loaded, and an error of any kind is a re
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import cedarpy
+import orjson
 
 from chassis.sealing import canonical, digest
 
@@ -18,10 +20,15 @@ FILES = ("red_lines", "visibility", "directives", "legal_basis", "programmes")
 NO_LEGAL_BASIS = "no-legal-basis"
 RULE_ERROR = "rule-error"
 POLICIES = Path(__file__).parent.parent / "policies"
+_REMEMBERED = 20_000
 
 
 class RulesBroken(ValueError):
     """The policy files do not parse, do not validate, or a rule lacks its id, its law or its sentence."""
+
+
+class _Unevaluable(Exception):
+    """A rule failed, or the question does not fit the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +77,31 @@ class Rules:
         self._nothing = cedarpy.Entities.from_json_str("[]")
         self.rules = self._annotated(texts) | {rule.id: rule for rule in _BUILT_IN}
         self._rank = {rule: rank for rank, rule in enumerate(self.rules)}
+        self._evaluated = lru_cache(_REMEMBERED)(self._evaluate)  # an error is not remembered
 
-    def judge(self, principal: tuple[str, str], action: str, record: str, context: dict[str, Any]) -> Judgement:
-        """Return the judgement of one question; `principal` is (kind, id), `context` what the schema calls Flow."""
-        request = {
-            "principal": {"type": principal[0], "id": principal[1]},
-            "action": {"type": "Action", "id": action},
-            "resource": {"type": "Record", "id": record},
-            "context": context,
-        }
+    def judge(self, principal: tuple[str, str], action: str, context: dict[str, Any]) -> Judgement:
+        """Return the judgement of one question; `principal` is (kind, id), `context` what the schema calls Flow.
+
+        The same question is evaluated once. Rules see no id of a person and none of a record, so whatever they may
+        speak of is in the question.
+        """
+        kind, name = principal
         try:
-            result = cedarpy.is_authorized(request, self._policies, self._nothing, self._schema)
-        except Exception:  # noqa: BLE001 - whatever goes wrong inside the engine, nothing is allowed
+            return self._evaluated(kind, name if kind == "Service" else "", str(action), orjson.dumps(context))
+        except Exception:  # noqa: BLE001 - whatever goes wrong inside the engine, nothing is allowed, and it is asked again
             return Judgement(allowed=False, rule=RULE_ERROR, error=True)
+
+    def _evaluate(self, kind: str, name: str, action: str, context: bytes) -> Judgement:
+        request = {
+            "principal": {"type": kind, "id": name},
+            "action": {"type": "Action", "id": action},
+            "resource": {"type": "Record", "id": ""},
+            "context": context.decode(),
+        }
+        result = cedarpy.is_authorized(request, self._policies, self._nothing, self._schema)
         found = result.diagnostics
         if found.errors or result.decision is cedarpy.Decision.NoDecision:
-            return Judgement(allowed=False, rule=RULE_ERROR, error=True)
+            raise _Unevaluable
         named = sorted(found.id_annotations_by_reason.values(), key=self._rank.__getitem__)
         rule = named[0] if named else NO_LEGAL_BASIS
         if result.decision is cedarpy.Decision.Allow and named:

@@ -43,10 +43,10 @@ class Counting(Rules):
     def __post_init__(self) -> None:
         Rules.__init__(self)
 
-    def judge(self, principal: tuple[str, str], action: str, record: str, context: dict[str, Any]) -> Judgement:
+    def judge(self, principal: tuple[str, str], action: str, context: dict[str, Any]) -> Judgement:
         """Count, and judge."""
         self.asked += 1
-        return super().judge(principal, action, record, context)
+        return super().judge(principal, action, context)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cedarpy
 import pytest
 
 from services.consent.domain.flow import Action, Actor
@@ -22,6 +23,7 @@ from tests.unit.consent.people import (
     NOTICES,
     NOW,
     ORGANISATION,
+    OTHER_RECORD,
     PERSON,
     PETIT,
     RECORD,
@@ -262,7 +264,7 @@ _CONTEXT: dict[str, Any] = {
 
 
 def _asked(context: dict[str, Any], action: str = "read", kind: str = "Patient", rules: Rules = RULES) -> Any:
-    return rules.judge((kind, RECORD), action, RECORD, context)
+    return rules.judge((kind, RECORD), action, context)
 
 
 def test_a_whole_context_is_judged() -> None:
@@ -318,6 +320,46 @@ def test_a_rule_that_fails_refuses_what_others_allow(tmp_path: Path) -> None:
     assert (found.allowed, found.rule, found.error) == (False, RULE_ERROR, True)
     outcome = judge(Book().record, flow(CAMILLE, L), NOW, rules).outcome
     assert (outcome.verdict, outcome.rule, outcome.errors) == ("refused", RULE_ERROR, True)
+
+
+def test_the_same_question_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks, of whichever record: what a rule may speak of is in the question, and an answer is remembered."""
+    rules, evaluated = Rules(), 0
+
+    def counted(*asked: Any) -> Any:
+        nonlocal evaluated
+        evaluated += 1
+        return is_authorized(*asked)
+
+    is_authorized = cedarpy.is_authorized
+    monkeypatch.setattr(cedarpy, "is_authorized", counted)
+    found = [rules.judge(("Patient", name), "read", _CONTEXT) for name in (RECORD, OTHER_RECORD)]
+    assert (found[0], evaluated) == (found[1], 1)
+    assert not rules.judge(("Patient", RECORD), "read", _CONTEXT | {"purpose": "TREAT"}).allowed
+    assert evaluated == 2
+
+
+def test_a_failure_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that failed once is asked again: a refusal by mistake does not last."""
+    rules = Rules()
+    with monkeypatch.context() as broken:
+        broken.setattr(cedarpy, "is_authorized", None)
+        assert _asked(_CONTEXT, rules=rules).rule == RULE_ERROR
+    assert _asked(_CONTEXT, rules=rules).allowed
+
+
+def test_no_rule_can_single_out_a_person(tmp_path: Path) -> None:
+    """A rule that names a person or a record never fires: rules are about situations."""
+    rules = _planted(
+        tmp_path,
+        '@id("planted-1") @law("aucune") @fr("Une règle.") forbid (principal == Patient::"'
+        + RECORD
+        + '", action, resource);\n'
+        '@id("planted-2") @law("aucune") @fr("Une règle.") forbid (principal, action, resource == Record::"'
+        + RECORD
+        + '");\n',
+    )
+    assert _asked(_CONTEXT, rules=rules).allowed
 
 
 def test_a_red_line_about_one_document_is_the_reason_told(tmp_path: Path) -> None:
