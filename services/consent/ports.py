@@ -88,8 +88,8 @@ class Unconfirmed:
 class DocumentKeys(Protocol):
     """A row per document version: its wrapped key and its state."""
 
-    async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[None]:
-        """Create a fresh key for each new (record, document), as `pending`, durably, before its entry stands."""
+    async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[Held]:
+        """Create and return a fresh key for each new (record, document), `pending`, durable before its entry stands."""
 
     async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
         """Return for each (record, documents) the keys that stand; a destroyed one is left out."""

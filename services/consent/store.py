@@ -14,6 +14,7 @@ from services.consent.keys import entry_key, unwrap_document_key, wrap_document_
 from services.consent.ports import Held, KeyMissing, OutcomeUnknown, RecordKeys, Unconfirmed
 
 _CHANGING = ["deposit", "directive", "other", "emergency"]
+_REMEMBERED_KEYS = 50_000
 
 
 class MongoJournal:
@@ -95,13 +96,16 @@ class MongoDocumentKeys:
 
     def __init__(self, mongo: Mongo, keys: RecordKeys) -> None:
         self._mongo, self._rows, self._keys = mongo, mongo[self.COLLECTION], keys
+        # A live row stands as long as its record: whether its key may go out, the journal says. Wrapped, as in the row.
+        self._live: dict[str, bytes] = {}
 
     async def prepare(self) -> None:
         """Create the collection and the index of the sweep."""
         await self._mongo.ensure(self.COLLECTION, ([("state", 1), ("at", 1)], {}))
 
-    async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[None]:
-        """Create a fresh key for each new (record, document), as `pending`, durably, before its entry stands."""
+    async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[Held]:
+        """Create and return a fresh key for each new (record, document), as `pending`, durably."""
+        held = [Held(each, new_key(), "pending") for _, each in documents]
         await self._rows.insert_many(
             [
                 {
@@ -109,25 +113,32 @@ class MongoDocumentKeys:
                     "record": record,
                     "document": each.id,
                     "version": each.version,
-                    "wrapped": wrap_document_key(await self._keys.key(record), record, each, new_key()),
-                    "state": "pending",
+                    "wrapped": wrap_document_key(await self._keys.key(record), record, each, new.key),
+                    "state": new.state,
                     "at": datetime.now(UTC),
                 }
-                for record, each in documents
+                for (record, each), new in zip(documents, held, strict=True)
             ],
             ordered=False,
         )
-        return [None] * len(documents)
+        return held
 
     async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
         """Return for each (record, documents) the keys that stand; a destroyed one is left out."""
-        names = [_name(record, each.id, each.version) for record, documents in wanted for each in documents]
-        found = {row["_id"]: row for row in await self._rows.find({"_id": {"$in": names}}).to_list(None)}
+        names = {_name(record, each.id, each.version) for record, documents in wanted for each in documents}
+        found: dict[str, tuple[bytes, Any]] = {name: (self._live[name], "live") for name in names & self._live.keys()}
+        if unknown := list(names - found.keys()):
+            for row in await self._rows.find({"_id": {"$in": unknown}}).to_list(None):
+                found[row["_id"]] = bytes(row["wrapped"]), row["state"]
+                if row["state"] == "live":
+                    self._live[row["_id"]] = bytes(row["wrapped"])
+            if len(self._live) > _REMEMBERED_KEYS:
+                self._live.clear()
         released = []
         for record, documents in wanted:
             key = await self._keys.key(record)
-            held = ((each, found.get(_name(record, each.id, each.version))) for each in documents)
-            released.append(tuple(_held(key, record, each, row) for each, row in held if row is not None))
+            rows = ((each, found.get(_name(record, each.id, each.version))) for each in documents)
+            released.append(tuple(_held(key, record, each, *row) for each, row in rows if row is not None))
         return released
 
     async def confirm(self, record: str, document: str, version: int, digest: str) -> None:
@@ -155,8 +166,8 @@ class MongoDocumentKeys:
         await self._rows.update_one({"_id": name}, {"$set": {"asked": datetime.now(UTC)}}, session=session)
 
 
-def _held(record_key: bytes, record: str, document: Document, row: dict[str, Any]) -> Held:
-    return Held(document, unwrap_document_key(record_key, record, document, bytes(row["wrapped"])), row["state"])
+def _held(record_key: bytes, record: str, document: Document, wrapped: bytes, state: Any) -> Held:
+    return Held(document, unwrap_document_key(record_key, record, document, wrapped), state)
 
 
 def _name(record: str, document: str, version: int) -> str:

@@ -60,7 +60,7 @@ class Decide:
         lane = self._lanes.setdefault(flow.record, asyncio.Lock())
         async with lane:
             decided = await self._decided(flow)
-        if decided is None or flow.action in _KEYLESS or not decided.documents:
+        if decided is None or decided.released or flow.action in _KEYLESS or not decided.documents:
             return decided
         released = await self._release((flow.record, decided.documents))
         faults.point("consent.decide.released")
@@ -74,7 +74,7 @@ class Decide:
         return decided
 
     async def _decided(self, flow: Flow) -> Decided | None:
-        document, held = "", False
+        document, held = "", None
         for turn in range(_MOST_TURNS):
             record = await self._ledger.current(flow.record)
             faults.point("consent.decide.folded")
@@ -91,8 +91,7 @@ class Decide:
             new = _new(entry) if document and verdict.outcome.document == document else None
             if new and not held:
                 # The key is durable before the entry that names it; a row without an entry is swept.
-                await self._hold((flow.record, new))
-                held = True
+                held = await self._hold((flow.record, new))
                 faults.point("consent.decide.held")
             if self._late(flow):
                 return None
@@ -100,7 +99,9 @@ class Decide:
             faults.point("consent.decide.appended")
             if stands:
                 self._ledger.appended(entry)
-                return Decided(flow, entry, (new,) if new else verdict.released)
+                if new and held:
+                    return Decided(flow, entry, (new,), (replace(held, document=new),))
+                return Decided(flow, entry, verdict.released)
             if (existing := await self._journal.by_cause(flow.record, flow.id)) is not None:
                 return await self._again(flow, existing)
             # Another decider is at the same record: wait a little, then look and insert at once. Waiting after the look

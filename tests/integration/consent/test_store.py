@@ -141,15 +141,18 @@ async def test_another_stream_does_not_move_the_main_one(journal: Journal) -> No
 
 
 async def test_a_key_is_held_released_and_confirmed(keys: DocumentKeys) -> None:
-    """A key is the same at each release; first pending, then live."""
-    await keys.hold([(RECORD, REPORT), (OTHER_RECORD, REPORT)])
+    """A key is the same when it is made and at each release; first pending, then live."""
+    made, _ = await keys.hold([(RECORD, REPORT), (OTHER_RECORD, REPORT)])
     ((first,), (other,)) = await keys.release([(RECORD, [REPORT]), (OTHER_RECORD, [REPORT])])
     assert first.state == "pending"
     assert len(first.key) == 32
     assert first.key != other.key
+    assert made == first
     await keys.confirm(RECORD, REPORT.id, 1, "d" * 43)
-    ((again,),) = await keys.release([(RECORD, [REPORT])])
-    assert (again.state, again.key) == ("live", first.key)
+    for _ in range(2):  # looked up, then remembered
+        ((again,), (others,)) = await keys.release([(RECORD, [REPORT]), (OTHER_RECORD, [REPORT])])
+        assert (again.state, again.key) == ("live", first.key)
+        assert (others.state, others.key) == ("pending", other.key)
 
 
 async def test_only_what_stands_is_released(keys: DocumentKeys) -> None:

@@ -64,12 +64,13 @@ class MemoryKeys:
     def __init__(self) -> None:
         self.rows: dict[_Name, tuple[bytes, Any]] = {}
 
-    async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[None]:
+    async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[Held]:
         """Create keys."""
         await asyncio.sleep(0)
-        for record, each in documents:
-            self.rows[record, each.id, each.version] = (new_key(), "pending")
-        return [None] * len(documents)
+        held = [Held(each, new_key(), "pending") for _, each in documents]
+        for (record, each), new in zip(documents, held, strict=True):
+            self.rows[record, each.id, each.version] = (new.key, "pending")
+        return held
 
     async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
         """Return the keys that stand."""

@@ -11,7 +11,7 @@ from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action, Change, Flow
 from services.consent.domain.rules import Rules
 from services.consent.ledger import Ledger
-from services.consent.ports import OutcomeUnknown
+from services.consent.ports import Held, OutcomeUnknown
 from services.consent.use_cases.decide import Contended, Decide, Decided
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
 from tests.unit.consent.people import CAMILLE, MOREAU, NOW, PERSON, PETIT, RECORD, RULES, flow, opening, paper
@@ -160,7 +160,7 @@ async def test_a_flow_that_becomes_late_before_its_insert_inserts_nothing(bench:
     """The deadline is looked at again after the key row was written."""
 
     class Slow(MemoryKeys):
-        async def hold(self, documents: Sequence[Any]) -> Sequence[None]:
+        async def hold(self, documents: Sequence[Any]) -> Sequence[Held]:
             bench.now = DEADLINE
             return await super().hold(documents)
 
