@@ -9,7 +9,7 @@ MOST_BYTES = 20 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Kept:
-    """What stands of a document version. `metadata` is ciphertext; `blob` names the ciphertext of the content."""
+    """What stands of a document version. `metadata` is ciphertext, and so is its content, in the blob port."""
 
     record: str
     document: str
@@ -18,7 +18,14 @@ class Kept:
     size: int  # of the ciphertext, bytes
     digest: str  # of the ciphertext
     metadata: bytes
-    blob: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Staged:
+    """Ciphertext of a content that is to be kept with its metadata; `loose` names what stands of it already."""
+
+    loose: str | None
+    ciphertext: bytes
 
 
 def sealed_for(use: str, record: str, document: str, version: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from contracts.consent import FlowAnswer, FlowQuestion
-from services.documents.domain import Kept
+from services.documents.domain import Kept, Staged
 
 
 class Consent(Protocol):
@@ -15,16 +15,16 @@ class Consent(Protocol):
 
 
 class Blobs(Protocol):
-    """Ciphertext of contents, by name. MongoDB here; an object store at national scale (ADR 0006)."""
+    """Ciphertext of contents, one a document version. MongoDB here; an object store at national scale (ADR 0006)."""
 
-    async def put(self, name: str, ciphertext: bytes) -> None:
-        """Store bytes; they are durable once `Shelf.keep` says so, and may be swept after 24 h until then."""
+    async def put(self, ciphertext: bytes) -> Staged:
+        """Bring bytes here; they are durable once `Shelf.keep` says so, and may be swept after 24 h until then."""
 
-    async def get(self, name: str) -> bytes | None:
-        """Return the bytes; None when there are none of this name."""
+    async def get(self, record: str, document: str, version: int) -> bytes | None:
+        """Return the bytes that were kept of a version; None when there are none."""
 
-    async def drop(self, name: str) -> None:
-        """Remove bytes that were never kept."""
+    async def drop(self, staged: Staged) -> None:
+        """Remove bytes that were not kept."""
 
     async def sweep(self, older_than_seconds: float) -> int:
         """Remove bytes that no metadata keep; return how many."""
@@ -33,7 +33,7 @@ class Blobs(Protocol):
 class Shelf(Protocol):
     """Metadata of document versions, and the facts about them, in one transaction."""
 
-    async def keep(self, kept: Kept, correlation_id: str) -> bool:
+    async def keep(self, kept: Kept, staged: Staged, correlation_id: str) -> bool:
         """Store metadata, keep their blob and tell `Deposited`, all or nothing; False when the version stands already.
 
         Raises Abandoned when the version was given up.

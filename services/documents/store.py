@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from chassis import faults
 from chassis.mongo import DuplicateKey, Mongo, Session
 from chassis.outbox import Outbox
 from contracts.documents import DepositAbandoned, Deposited
-from services.documents.domain import Abandoned, Kept
+from services.documents.domain import Abandoned, Kept, Staged
 
 _CHUNK = 8 * 1024 * 1024
+_SMALL = 1024 * 1024
 
 
 class MongoBlobs:
-    """One row a chunk; a row is `loose` until the transaction that stores its metadata keeps it."""
+    """One row a chunk. What is small comes in with its metadata; what is large stands before, `loose` until then."""
 
     COLLECTION = "blobs"
 
@@ -27,35 +29,42 @@ class MongoBlobs:
         loose = {"partialFilterExpression": {"loose": True}}
         await self._mongo.ensure(self.COLLECTION, ([("at", 1)], loose), ([("blob", 1), ("chunk", 1)], {"unique": True}))
 
-    async def put(self, name: str, ciphertext: bytes) -> None:
-        """Store the chunks; `keep` finds out whether they stand, and its commit makes them durable."""
-        at = datetime.now(UTC)
+    async def put(self, ciphertext: bytes) -> Staged:
+        """Store large ciphertext under a name that this try has for itself; `keep` finds out whether it stands."""
+        if len(ciphertext) <= _SMALL:
+            return Staged(None, ciphertext)
+        loose, at = uuid4().hex, datetime.now(UTC)
         chunks = [ciphertext[start : start + _CHUNK] for start in range(0, len(ciphertext), _CHUNK)]
         rows = [
-            {"blob": name, "chunk": number, "data": chunk, "at": at, "loose": True}
+            {"blob": loose, "chunk": number, "data": chunk, "at": at, "loose": True}
             for number, chunk in enumerate(chunks)
         ]
         await self._hasty.insert_many(rows)
+        return Staged(loose, ciphertext)
 
-    async def get(self, name: str) -> bytes | None:
+    async def get(self, record: str, document: str, version: int) -> bytes | None:
         """Return the chunks as one."""
-        rows = await self._rows.find({"blob": name}).sort("chunk", 1).to_list(None)
+        rows = await self._rows.find({"blob": _name(record, document, version)}).sort("chunk", 1).to_list(None)
         return b"".join(bytes(row["data"]) for row in rows) if rows else None
 
-    async def drop(self, name: str) -> None:
-        """Remove a loose blob."""
-        await self._rows.delete_many({"blob": name, "loose": True})
+    async def drop(self, staged: Staged) -> None:
+        """Remove what was not kept."""
+        if staged.loose is not None:
+            await self._rows.delete_many({"blob": staged.loose, "loose": True})
 
     async def sweep(self, older_than_seconds: float) -> int:
         """Remove what stayed loose for so long."""
         before = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
         return int((await self._rows.delete_many({"loose": True, "at": {"$lt": before}})).deleted_count)
 
-    async def keep(self, name: str, size: int, session: Session) -> bool:
+    async def keep(self, staged: Staged, name: str, session: Session) -> bool:
         """Keep a blob in the caller's transaction; False when not all of it is there (swept, lost with a primary)."""
-        update = {"$unset": {"loose": ""}}
-        kept = await self._rows.update_many({"blob": name}, update, session=session)
-        return bool(kept.modified_count == -(-size // _CHUNK))
+        if staged.loose is None:
+            await self._rows.insert_one({"blob": name, "chunk": 0, "data": staged.ciphertext}, session=session)
+            return True
+        update = {"$set": {"blob": name}, "$unset": {"loose": "", "at": ""}}
+        kept = await self._rows.update_many({"blob": staged.loose}, update, session=session)
+        return bool(kept.modified_count == -(-len(staged.ciphertext) // _CHUNK))
 
 
 class MongoShelf:
@@ -71,13 +80,14 @@ class MongoShelf:
         """Create the collection."""
         await self._mongo.ensure(self.COLLECTION)
 
-    async def keep(self, kept: Kept, correlation_id: str) -> bool:
+    async def keep(self, kept: Kept, staged: Staged, correlation_id: str) -> bool:
         """Store metadata, keep their blob and tell `Deposited`, all or nothing; False when the version stands."""
+        name = _name(kept.record, kept.document, kept.version)
 
         async def work(session: Session) -> None:
             await self._rows.insert_one(_row(kept), session=session)
             faults.point("documents.deposit.inserted")
-            if not await self._blobs.keep(kept.blob, kept.size, session):
+            if not await self._blobs.keep(staged, name, session):
                 raise Abandoned  # swept: more than a day went by
             faults.point("documents.deposit.blob-kept")
             fact = _deposited(kept)
@@ -87,7 +97,7 @@ class MongoShelf:
         try:
             await self._mongo.transact(work)
         except DuplicateKey:
-            row = await self._rows.find_one({"_id": _name(kept.record, kept.document, kept.version)})
+            row = await self._rows.find_one({"_id": name})
             if row is None or row.get("abandoned"):
                 raise Abandoned from None
             return False

@@ -95,7 +95,7 @@ class Truth:
     async def _without_ciphertext(self, stored: list[dict[str, Any]]) -> list[str]:
         wrong = []
         for row in stored:
-            chunks = await self.of["documents"]["blobs"].find({"blob": row["blob"]}).sort("chunk", 1).to_list(None)
+            chunks = await self.of["documents"]["blobs"].find({"blob": row["_id"]}).sort("chunk", 1).to_list(None)
             whole = b"".join(bytes(each["data"]) for each in chunks)
             if len(whole) != row["size"] or digest(whole) != row["digest"]:
                 wrong.append(f"{row['_id']}: metadata without its ciphertext ({len(chunks)} chunks)")

@@ -88,6 +88,14 @@ async def mongo(mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
 
 
 @pytest.fixture
+async def database(driver: str, mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
+    """Open a fresh database on the driver that is tested."""
+    opened = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": driver}))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
 async def make_topic(engines: Engines) -> AsyncIterator[Callable[[int], Awaitable[str]]]:
     """Create topics of so many partitions, made for one test."""
     admin = AIOKafkaAdminClient(**kafka.connection(engines.kafka))

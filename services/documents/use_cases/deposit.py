@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
-from os import urandom
 
 import orjson
 
@@ -51,9 +50,7 @@ class Deposit:
             len(parsed.content), lambda: encrypt(content_key, parsed.content, sealed_for("content", *where))
         )
         faults.point("documents.deposit.encrypted")
-        # A name of its own for each try: of two retries at once, one must not touch the other's bytes.
-        blob = f"{record}:{grant.document}:{b64(urandom(9))}"
-        await self._blobs.put(blob, ciphertext)
+        staged = await self._blobs.put(ciphertext)
         faults.point("documents.deposit.blob-stored")
         metadata, now = orjson.dumps(parsed.metadata), datetime.now(UTC)
         kept = Kept(
@@ -65,12 +62,11 @@ class Deposit:
             size=len(ciphertext),
             digest=digest(ciphertext),
             metadata=encrypt(unb64(grant.metadata_key), metadata, sealed_for("metadata", *where)),
-            blob=blob,
         )
-        stored = await self._shelf.keep(kept, grant.document)
+        stored = await self._shelf.keep(kept, staged, grant.document)
         faults.point("documents.deposit.kept")
         if not stored:
-            await self._blobs.drop(blob)
+            await self._blobs.drop(staged)
             faults.point("documents.deposit.dropped")
         return kept if stored else None
 

@@ -31,8 +31,10 @@ class ReadDocument:
         grant = next((each for each in answer.grants if each.document == document), None)
         if grant is None or grant.content_key is None:
             return None
-        kept = (await self._shelf.find(record, [(document, grant.version)])).get(document)
-        if kept is None or (ciphertext := await self._blobs.get(kept.blob)) is None:
+        found, ciphertext = await asyncio.gather(
+            self._shelf.find(record, [(document, grant.version)]), self._blobs.get(record, document, grant.version)
+        )
+        if (kept := found.get(document)) is None or ciphertext is None:
             return None
         approval.require_in_time()
         key, context = unb64(grant.content_key), sealed_for("content", record, document, grant.version)

@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
-from chassis import faults, inbox
+from chassis import faults
 from chassis.consuming import Consuming
 from chassis.dead_letters import DeadLetters
-from chassis.mongo import Mongo, Session
+from chassis.mongo import Mongo
 from chassis.settings import KafkaSettings, MongoSettings
 from contracts.documents import Deposited
 from contracts.registry import Envelope
@@ -17,11 +17,7 @@ async def main(service: str, topic: str) -> None:
     mongo = Mongo(MongoSettings())
 
     async def handle(envelope: Envelope, _: Deposited) -> None:
-        async def effect(session: Session) -> None:
-            assert await inbox.claim(mongo, "effects", envelope.id, session)
-            await mongo["effects"].insert_one({}, session=session)
-
-        await mongo.transact(effect)
+        await mongo["effects"].insert_one({"_id": envelope.id})
 
     consuming = Consuming(service, KafkaSettings(), DeadLetters(mongo, f"carnet.{service}"))
     consuming.on(topic, (Deposited, handle))

@@ -16,10 +16,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from chassis import consuming as taking
-from chassis import inbox, kafka
+from chassis import kafka
 from chassis.consuming import Consuming, DependencyUnreachable
 from chassis.dead_letters import COLLECTION, DeadLetters, Letter
-from chassis.mongo import Mongo, Session
+from chassis.mongo import DuplicateKey, Mongo
 from chassis.settings import MongoSettings
 from contracts.documents import DepositAbandoned, Deposited
 from contracts.fact import Fact
@@ -109,6 +109,18 @@ async def desk(
         yield opened
 
 
+@pytest.fixture
+def make_consuming(desk: Desk, engines: Engines) -> Callable[[DeadLetters], Consuming]:
+    """Return what makes another member of the desk's group."""
+
+    def make(letters: DeadLetters) -> Consuming:
+        other = Consuming(desk.consuming.consumer.removeprefix("carnet."), engines.kafka, letters)
+        other.on(desk.topic, (Deposited, desk.handle))
+        return other
+
+    return make
+
+
 def poisons(record: str) -> dict[str, tuple[bytes | None, Headers]]:
     """Return messages that no redelivery can mend, by what is wrong with them."""
     fact = deposited(record)
@@ -141,6 +153,25 @@ async def test_poison_is_set_aside_and_the_partition_moves_on(desk: Desk, wrong:
         await desk.tell(sound, 1)
         await desk.ends((sick, 1), (sound, 1))
         assert await desk.states() == [(1, "failed", "Undecodable"), (2, "parked", None), (3, "parked", None)]
+
+
+async def test_a_partition_that_changes_hands_keeps_its_keys_parked(
+    desk: Desk, mongo: Mongo, make_consuming: Callable[[DeadLetters], Consuming]
+) -> None:
+    """A member that takes a partition over parks behind what the former one set aside, though it never saw that."""
+    other = make_consuming(DeadLetters(mongo, desk.consuming.consumer))
+    sick = [new_record(), new_record()]
+    async with other.running():
+        for partition in (0, 1):
+            await desk.tell(new_record(), partition=partition)
+        async with desk.consuming.running():
+            for partition, record in enumerate(sick):
+                await desk.send(record, b"{", headers_of(deposited(record)), partition)
+            await desk.aside(2)
+        for partition, record in enumerate(sick):
+            await desk.tell(record, 2, partition)
+        letters = await desk.aside(4)
+    assert sorted(each.state for each in letters) == ["failed", "failed", "parked", "parked"]
 
 
 async def test_a_handler_that_always_fails_parks_the_key(desk: Desk) -> None:
@@ -332,9 +363,8 @@ async def test_leaving_does_not_wait_for_what_is_away(desk: Desk) -> None:
 async def test_a_consumer_killed_before_its_commit_gets_the_event_again(
     desk: Desk, mongo: Mongo, mongo_settings: MongoSettings, engines: Engines
 ) -> None:
-    """SIGKILL between the effect and the commit: the event comes again, and the inbox keeps the effect single."""
+    """SIGKILL between the effect and the commit: the event comes again under its id: its effect stays single."""
     record = new_record()
-    await inbox.prepare(mongo)
     await mongo.ensure("effects")
     await desk.tell(record, 1)
     service = desk.consuming.consumer.removeprefix("carnet.")
@@ -352,12 +382,8 @@ async def test_a_consumer_killed_before_its_commit_gets_the_event_again(
     again = asyncio.Event()
 
     async def handle(envelope: Envelope, _: Deposited) -> None:
-        async def effect(session: Session) -> bool:
-            if fresh := await inbox.claim(mongo, "effects", envelope.id, session):
-                await mongo["effects"].insert_one({}, session=session)
-            return fresh
-
-        assert await mongo.transact(effect) is False
+        with pytest.raises(DuplicateKey):
+            await mongo["effects"].insert_one({"_id": envelope.id})
         again.set()
 
     next_one = Consuming(service, engines.kafka, desk.letters)

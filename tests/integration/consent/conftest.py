@@ -1,14 +1,13 @@
 """One root for a session, and processes of consent on a fresh database."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from chassis.mongo import Mongo
 from chassis.sealing import b64
-from chassis.settings import MongoSettings
 from services.consent.store import MongoJournal
 from tests.integration.consent.processes import Process
 from tests.unit.consent.people import RECORD
@@ -22,14 +21,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("root") / "root.key"
     path.write_text(b64(os.urandom(32)), encoding="utf-8")
     return path
-
-
-@pytest.fixture
-async def database(driver: str, mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
-    """Open a fresh database on the driver that is tested."""
-    opened = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": driver}))
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

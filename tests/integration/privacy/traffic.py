@@ -175,7 +175,7 @@ async def crashes(stack: Stack, people: People) -> dict[str, Answer]:
     away = await asyncio.gather(camille.search(), moreau.deposit(request))
     await stack.stop_process(killed[3], signal.SIGKILL)
     await stack.start_process(killed[0])
-    fault = "documents.deposit.blob-stored:1"  # the ciphertext is durable, and nothing says so yet
+    fault = "documents.deposit.blob-stored:1"  # approved and encrypted, and nothing is stored yet
     await asyncio.gather(
         *(stack.start_process(name) for name in killed[1:3]), stack.start_process(killed[3], CARNET_FAULT=fault)
     )
