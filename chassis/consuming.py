@@ -1,7 +1,7 @@
 """Taking facts in: decode, handle, commit. The only place with an acknowledgement policy, a retry or a dead letter.
 
 FastStream runs the loop; its own policies either lose messages or redeliver without rest, so this file acknowledges
-by hand. Handlers must be idempotent (see `inbox`): an event may come again.
+by hand. Handlers must be idempotent (a unique index that names the event, a version): an event may come again.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import FAKE_CONSUMER
@@ -28,6 +29,7 @@ Handler = Callable[[Envelope, Any], Awaitable[None]]
 
 _BACK_OFF_SECONDS = (0.1, 0.5, 2.0)
 _PAUSE_SECONDS = 5.0
+_COMMIT_SECONDS = 0.2  # one commit for many events: a crash brings back what came since, and handlers are idempotent
 HANDLED = Counter("carnet_events_handled_total", "Events by their end.", ["consumer", "type", "end"])
 PAUSED = Gauge("carnet_consumer_paused", "1 while a dependency cannot be reached.", ["consumer"])
 _log = logs.get("consuming")
@@ -57,6 +59,7 @@ class Consuming:
         self._topics: list[str] = []
         self._subscriber: Any = None
         self._leaving = asyncio.Event()
+        self._done: dict[TopicPartition, int] = {}
 
     @property
     def subscriptions(self) -> dict[str, list[str]]:
@@ -85,17 +88,22 @@ class Consuming:
             # A static member takes its partitions back at once when it is started again after a kill.
             group_instance_id=self._instance,
             ack_policy=AckPolicy.MANUAL,
+            listener=_Rebalanced(self._commit, self._letters.forget),
             auto_offset_reset="earliest",
             parser=_as_it_came,
             decoder=_undecoded,
         )
         self._subscriber(self._take)
         self._leaving = asyncio.Event()
+        committing = asyncio.create_task(self._committing())
         try:
             await broker.start()
             yield
         finally:
             self._leaving.set()
+            committing.cancel()
+            await asyncio.gather(committing, return_exceptions=True)
+            await self._commit()
             await broker.stop()
 
     async def replay(self, only: str | None = None) -> AsyncIterator[tuple[Letter, str]]:
@@ -144,8 +152,9 @@ class Consuming:
         except _Left:
             return
         faults.point("consuming.ended")
-        await self._commit(record)
-        faults.point("consuming.committed")
+        self._done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        if self._leaving.is_set():
+            await self._commit()
 
     async def _ended(self, record: ConsumerRecord) -> None:
         # FastStream passes over an exception and the next commit would cover this event: a letter waits for its
@@ -227,13 +236,42 @@ class Consuming:
                 raise
         HANDLED.labels(self.consumer, envelope.type, "handled").inc()
 
-    async def _commit(self, record: ConsumerRecord) -> None:
-        place = TopicPartition(record.topic, record.partition)
+    async def _committing(self) -> None:
+        while True:
+            await asyncio.sleep(_COMMIT_SECONDS)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Commit what was brought to its end, where this member still has the partition."""
+        consumer = self._subscriber.consumer
+        mine = consumer.assignment() if consumer else set()
+        done = {place: offset for place, offset in self._done.items() if place in mine}
+        self._done = {}
+        if not done:
+            return
         try:
-            await self._subscriber.consumer.commit({place: record.offset + 1})
-        except (CommitFailedError, IllegalStateError, KafkaError) as error:
-            # Another member took the partition over: it will see the event again, and its inbox will know it.
-            _log.warning("not committed", consumer=self.consumer, topic=record.topic, error=type(error).__name__)
+            await consumer.commit(done)
+        except (IllegalStateError, KafkaError) as error:
+            # Away, or another member took a partition over: it will see the events again, and know them.
+            self._done = done | self._done
+            _log.warning("not committed", consumer=self.consumer, error=type(error).__name__)
+            return
+        faults.point("consuming.committed")
+
+
+class _Rebalanced(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Lets partitions go with what was done of them, and looks anew at what is set aside of those that come."""
+
+    def __init__(self, commit: Callable[[], Awaitable[None]], forget: Callable[[], None]) -> None:
+        self._commit, self._forget = commit, forget
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's signature
+        """Commit."""
+        await self._commit()
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's signature
+        """Forget."""
+        self._forget()
 
 
 async def _as_it_came(record: ConsumerRecord) -> KafkaMessage:

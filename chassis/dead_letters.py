@@ -42,14 +42,29 @@ class DeadLetters:
 
     def __init__(self, mongo: Mongo, consumer: str) -> None:
         self._letters, self._mongo, self._consumer = mongo[COLLECTION], mongo, consumer
+        self._blocked: set[str] | None = None
+        self._forgotten = 0
 
     async def prepare(self) -> None:
         """Create the collection and its index."""
         await self._mongo.ensure(COLLECTION, ([("consumer", 1), ("key", 1), ("partition", 1), ("offset", 1)], {}))
 
     async def blocked(self, key: str) -> bool:
-        """Say whether an earlier event of this key was set aside."""
-        return await self._letters.find_one({"consumer": self._consumer, "key": key}) is not None
+        """Say whether an earlier event of this key was set aside.
+
+        Keys without letters are remembered to have none: letters of a key are added by the one member of the group that
+        has its partition. Whoever is given a partition must `forget`.
+        """
+        while self._blocked is None:
+            before = self._forgotten
+            found = set(await self._letters.distinct("key", {"consumer": self._consumer}))
+            if before == self._forgotten:
+                self._blocked = found
+        return key in self._blocked and await self.first(key) is not None
+
+    def forget(self) -> None:
+        """Look anew at which keys have letters."""
+        self._blocked, self._forgotten = None, self._forgotten + 1
 
     async def add(self, record: ConsumerRecord, error: BaseException | None) -> None:
         """Set an event aside: failed by this error, or parked behind another."""
@@ -65,6 +80,8 @@ class DeadLetters:
             "error": None if error is None else type(error).__name__,
             "at": datetime.now(UTC),
         }
+        if self._blocked is not None:
+            self._blocked.add(letter["key"])
         try:
             await self._letters.insert_one(letter)
         except DuplicateKey:
