@@ -3,12 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from chassis import faults, inbox
-from chassis.mongo import Mongo, Session
+from chassis.mongo import DuplicateKey, Mongo
 from services.notifications.domain import Item, Kind
 
 COLLECTION = "items"
-_CLAIMANT = "notify"
 
 
 class MongoItems:
@@ -18,26 +16,21 @@ class MongoItems:
         self._mongo, self._items = mongo, mongo[COLLECTION]
 
     async def prepare(self) -> None:
-        """Create the collections and their indexes."""
+        """Create the collection and its indexes, which are the lock: one item a number, one item an event."""
         await self._mongo.ensure(
             COLLECTION,
             ([("record", 1), ("number", -1)], {"unique": True}),
             ([("record", 1), ("event_id", 1)], {"unique": True}),
         )
-        await inbox.prepare(self._mongo)
 
     async def holds(self, record: str, event_id: str) -> bool:
         """Say whether this event has its item already."""
         return await self._items.find_one({"record": record, "event_id": event_id}) is not None
 
     async def put(self, record: str, event_id: str, kind: Kind) -> bool:
-        """Add one item in one transaction with the event's claim; False when the claim stands."""
-
-        async def work(session: Session) -> bool:
-            if not await inbox.claim(self._mongo, _CLAIMANT, event_id, session):
-                return False
-            newest = await self._items.find_one({"record": record}, sort=[("number", -1)], session=session)
-            number = newest["number"] + 1 if newest else 1
+        """Add one item under the next number; False when the event has one."""
+        while True:
+            number = await self.last(record) + 1
             row = {
                 "_id": f"{record}:{number}",
                 "record": record,
@@ -47,11 +40,13 @@ class MongoItems:
                 "at": datetime.now(UTC),
                 "read_at": None,
             }
-            await self._items.insert_one(row, session=session)
-            faults.point("notifications.notify.inserted")
-            return True
-
-        return await self._mongo.transact(work)
+            try:
+                await self._items.insert_one(row)
+            except DuplicateKey:
+                if await self.holds(record, event_id):
+                    return False
+            else:
+                return True
 
     async def before(self, record: str, number: int | None, limit: int) -> list[Item]:
         """Return the newest items under a number, the newest first."""

@@ -41,8 +41,7 @@ DEPOSIT: dict[str, tuple[str, ...]] = {
     "consent-1": (*_DECIDING, *_CONSUMING, "consent.confirm.confirmed"),
     "consent-2": _DECIDING,
     "notifications-1": (
-        *_CONSUMING, *_ASKING, "notifications.notify.allowed", "inbox.claimed", "notifications.notify.inserted",
-        "notifications.notify.put",
+        *_CONSUMING, *_ASKING, "notifications.notify.allowed", "notifications.notify.put",
     ),
 }  # fmt: skip
 _AT_ONE_RECORD = ("consent.decide.overtaken", "consent.decide.repeated")
