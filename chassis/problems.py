@@ -1,5 +1,6 @@
 """Errors as people and programs read them: RFC 9457 problem documents with a stable code."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -24,6 +25,10 @@ class Problem(Exception):
         self.status, self.code, self.detail, self.headers, self.more = status, code, detail, headers, more
 
 
+Dialect = Callable[[Problem], Response]
+"""How an interface with an error format of its own writes a problem."""
+
+
 def problem_response(problem: Problem) -> Response:
     """Return the problem as `application/problem+json`."""
     body = {
@@ -37,28 +42,41 @@ def problem_response(problem: Problem) -> Response:
     return JSONResponse(body, problem.status, problem.headers, "application/problem+json")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of this application as a problem document."""
+def written(problem: Problem, path: str, dialects: Mapping[str, Dialect]) -> Response:
+    """Return the problem in the dialect of the path, else as `application/problem+json`.
 
-    async def on_problem(_: Request, error: Exception) -> Response:
-        return problem_response(error) if isinstance(error, Problem) else unexpected()
+    A dialect is named by the path at and below which it is spoken: "/fhir" is not the dialect of "/fhirs".
+    """
+    for place, dialect in dialects.items():
+        if path == place or path.startswith(f"{place}/"):
+            return dialect(problem)
+    return problem_response(problem)
 
-    async def on_invalid(_: Request, error: Exception) -> Response:
+
+def install(app: FastAPI, dialects: Mapping[str, Dialect]) -> None:
+    """Answer every error of this application as a problem document, or in the dialect of its path."""
+
+    def answered(request: Request, problem: Problem) -> Response:
+        return written(problem, request.scope["path"], dialects)
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        return answered(request, error if isinstance(error, Problem) else unexpected())
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
         found = error.errors() if isinstance(error, RequestValidationError) else []
         # The place and the kind of each error, never the value that was sent.
         fields = [{"at": ".".join(str(part) for part in each["loc"]), "kind": each["type"]} for each in found]
-        return problem_response(
-            Problem(422, "invalid-request", "One or more fields are missing or malformed.", fields=fields)
-        )
+        sentence = "One or more fields are missing or malformed."
+        return answered(request, Problem(422, "invalid-request", sentence, fields=fields))
 
-    async def on_http(_: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
-            return unexpected()
+            return answered(request, unexpected())
         code, detail = _HTTP.get(error.status_code, ("http-error", "The request cannot be answered as it is."))
-        return problem_response(Problem(error.status_code, code, detail, dict(error.headers or {})))
+        return answered(request, Problem(error.status_code, code, detail, dict(error.headers or {})))
 
-    async def on_crash(_: Request, __: Exception) -> Response:
-        return unexpected()
+    async def on_crash(request: Request, __: Exception) -> Response:
+        return answered(request, unexpected())
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
@@ -66,6 +84,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, on_crash)
 
 
-def unexpected() -> Response:
-    """Return the answer to an error that nobody foresaw."""
-    return problem_response(Problem(500, "internal-error", "Carnet failed; nothing was stored. Try again later."))
+def unexpected() -> Problem:
+    """Return what is said of an error that nobody foresaw."""
+    return Problem(500, "internal-error", "Carnet failed; nothing was stored. Try again later.")

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -16,6 +16,7 @@ import uvloop
 from fastapi import APIRouter
 
 from chassis import faults, logs, telemetry
+from chassis.problems import Dialect
 from chassis.settings import Settings
 from chassis.web import Check, create_app
 
@@ -32,7 +33,8 @@ _ending = asyncio.Event()
 class Service(Generic[SettingsT, RoomT]):
     """What a service is made of: how its room is put together, and what its processes can be.
 
-    `roles` may name `serve` too, for what must run beside its routes.
+    `roles` may name `serve` too, for what must run beside its routes. `dialects` write the errors of the paths below
+    a place where problem documents are not understood.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Service(Generic[SettingsT, RoomT]):
     roles: dict[str, Role[RoomT]]
     routers: Callable[[RoomT], list[APIRouter]]
     checks: Callable[[RoomT], dict[str, Check]] = field(default=lambda _: {})
+    dialects: Mapping[str, Dialect] = field(default_factory=dict)
 
     def chosen(self, names: Sequence[str]) -> list[str]:
         """Return the roles named; `all` is every one. Raise ValueError for an unknown name."""
@@ -64,7 +67,7 @@ class Service(Generic[SettingsT, RoomT]):
                 if name in self.roles:
                     await stack.enter_async_context(self.roles[name](room))
             routers = self.routers(room) if "serve" in roles else []
-            app = create_app(self.name, routers, self.checks(room))
+            app = create_app(self.name, routers, self.checks(room), self.dialects)
             server = _Server(
                 uvicorn.Config(
                     app,

@@ -1,7 +1,7 @@
 """The HTTP side of a process: health, metrics, tracing, and the routes of its room."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -23,8 +23,8 @@ _QUIET = ("/health/", "/metrics")
 class Observed:
     """ASGI middleware: one span, one log line and two metrics a request, by route template, never by URL."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, dialects: Mapping[str, problems.Dialect]) -> None:
+        self._app, self._dialects = app, dialects
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the request."""
@@ -49,7 +49,8 @@ class Observed:
                 if began:
                     raise
                 # Raised further, the server would cut a connection on which the front door sends its next request.
-                await problems.unexpected()(scope, receive, watched)
+                answer = problems.written(problems.unexpected(), scope["path"], self._dialects)
+                await answer(scope, receive, watched)
             finally:
                 route = getattr(scope.get("route"), "path", "unrouted")
                 spent = time.perf_counter() - started
@@ -60,8 +61,12 @@ class Observed:
                 _log.info("answered", method=method, route=route, status=status, ms=round(spent * 1000, 1))
 
 
-def create_app(service: str, routers: list[APIRouter], checks: dict[str, Check]) -> FastAPI:
-    """Return the application of a process; `checks` decide whether it is ready."""
+def create_app(
+    service: str, routers: list[APIRouter], checks: dict[str, Check],
+    dialects: Mapping[str, problems.Dialect] | None = None,
+) -> FastAPI:  # fmt: skip
+    """Return the application of a process; `checks` decide whether it is ready, `dialects` how a path tells errors."""
+    spoken = dialects or {}
     app = FastAPI(
         title=f"Carnet {service}",
         docs_url=None,
@@ -70,8 +75,8 @@ def create_app(service: str, routers: list[APIRouter], checks: dict[str, Check])
         # FastAPI measures by itself otherwise: spans of whole URLs, and the same work twice.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    problems.install(app)
-    app.add_middleware(Observed)
+    problems.install(app, spoken)
+    app.add_middleware(Observed, dialects=spoken)
 
     @app.get("/health/live", include_in_schema=False)
     async def live() -> dict[str, str]:

@@ -10,7 +10,7 @@ from chassis.repeating import sweep
 from chassis.roles import Service, background
 from chassis.settings import Settings
 from chassis.web import Check
-from services.documents.api import router
+from services.documents.api import fhir_error, router
 from services.documents.bootstrap import Room, bootstrap
 from services.documents.settings import DocumentsSettings
 
@@ -68,6 +68,7 @@ SERVICE = Service(
     roles={"serve": _serve, "consume": _consume, "relay": _relay, "sweep": _sweep},
     routers=_routers,
     checks=_checks,
+    dialects={"/fhir": fhir_error},
 )
 
 if __name__ == "__main__":

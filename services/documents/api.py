@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from chassis import faults
 from chassis.asking import ConsentUnreachable, FlowsShed
 from chassis.mongo import DatabaseError
+from chassis.problems import Problem
 from chassis.tokens import AccessToken, TokenRefused, patient_digest
 from chassis.web import bearer
 from services.documents.answers import Conflict, NotReady, Refused
@@ -41,6 +42,8 @@ _STATUS: dict[Kind, int] = {
     "not-found": 404,
     "conflict": 409,
 }
+# FHIR's issue type of what the framework or a crash answers.
+_ISSUE = {404: "not-found", 405: "not-supported", 422: "invalid", 500: "exception"}
 _UNREACHABLE = Issue(
     "consent-unreachable",
     "transient",
@@ -117,6 +120,12 @@ def _failed(error: Exception) -> Response | None:  # noqa: C901, PLR0911 - a tab
         case Refused():
             return _outcome(403, _REFUSED)
     return None
+
+
+def fhir_error(problem: Problem) -> Response:
+    """Return as an OperationOutcome what no route answered: an unknown address, another method, a crash."""
+    issue = Issue(problem.code, _ISSUE.get(problem.status, "structure"), problem.detail)
+    return _outcome(problem.status, issue, headers=problem.headers)
 
 
 def _outcome(status: int, *issues: Issue, headers: dict[str, str] | None = None) -> Response:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import structlog
-from fastapi import APIRouter, Body, Depends, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI, Response
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -185,6 +185,24 @@ async def test_a_crash_is_a_problem_that_quotes_nothing(
     said = answer.body.decode() + lines.getvalue().decode() + "".join(s.to_json() for s in spans.get_finished_spans())
     assert CANARY not in said
     assert "RuntimeError" in said
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("GET", "/things/nothing/there", b"404 not-found"),
+        ("DELETE", "/things", b"405 method-not-allowed"),
+        ("POST", "/things", b"422 invalid-request"),
+        ("GET", "/crash", b"500 internal-error"),
+        ("GET", "/refused", b"409 already-there"),
+    ],
+)
+async def test_a_path_tells_its_errors_in_its_dialect(method: str, path: str, said: bytes) -> None:
+    """Every error at and below a dialect's place is written by it, a crash included."""
+    spoken = dict.fromkeys(("/things", "/crash", "/refused"), lambda it: Response(f"{it.status} {it.code}", it.status))
+    answer = await ask(create_app("documents", [routes()], {}, spoken), method, path)
+    assert answer.body == said
+    assert str(answer.status).encode() == said[:3]
 
 
 async def test_a_crash_does_not_reach_the_server(app: FastAPI) -> None:

@@ -1,0 +1,78 @@
+"""FHIR's interface: whatever goes wrong under /fhir is told in FHIR's words."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from chassis.web import create_app
+from services.documents.__main__ import SERVICE
+from services.documents.bootstrap import Room
+from tests.unit.chassis.asgi import Answer, ask
+
+CANARY = "CANARY-279035121518989"
+
+
+class _Broken:
+    def verify(self, token: str) -> None:
+        raise RuntimeError(CANARY + token)
+
+
+def _typed(room: Any) -> Room:
+    typed: Room = room
+    return typed
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """Return documents' application, put together as its process does it; it fails at every token."""
+    room = SimpleNamespace(settings=SimpleNamespace(public_base="http://carnet.example"), verifier=_Broken())
+    return create_app(SERVICE.name, SERVICE.routers(_typed(room)), {}, SERVICE.dialects)
+
+
+def told(answer: Answer, status: int, slug: str, code: str) -> None:
+    """Expect one OperationOutcome that quotes nothing."""
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/fhir+json")
+    assert answer.headers["cache-control"] == "no-store"
+    body = json.loads(answer.body)
+    assert body["resourceType"] == "OperationOutcome"
+    (issue,) = body["issue"]
+    assert (issue["severity"], issue["code"], issue["details"]["coding"][0]["code"]) == ("error", code, slug)
+    assert len(issue["diagnostics"]) > 20
+    assert CANARY not in answer.body.decode()
+
+
+async def test_a_crash_is_an_outcome_that_quotes_nothing(app: FastAPI) -> None:
+    """An error that nobody foresaw is a 500 in FHIR's form, and its message stays inside."""
+    for method, path in (("GET", "/fhir/Binary/x"), ("POST", "/fhir/DocumentReference")):
+        answer = await ask(app, method, path, headers={"authorization": f"Bearer {CANARY}"})
+        told(answer, 500, "internal-error", "exception")
+
+
+async def test_a_crash_is_counted_under_its_route(app: FastAPI) -> None:
+    """A crash in FHIR's form is one of the metrics' 500s all the same."""
+    await ask(app, "GET", "/fhir/Binary/x", headers={"authorization": "Bearer x"})
+    metrics = (await ask(app, "GET", "/metrics")).body.decode()
+    assert 'carnet_http_requests_total{method="GET",route="/fhir/Binary/{name}",status="500"}' in metrics
+
+
+@pytest.mark.parametrize("path", ["/fhir", f"/fhir/{CANARY}", f"/fhir/Patient/{CANARY}", f"/fhir/Binary/{CANARY}/x"])
+async def test_an_unknown_address_is_an_outcome(app: FastAPI, path: str) -> None:
+    """What no route answers under /fhir is a 404 in FHIR's form."""
+    told(await ask(app, "GET", path), 404, "not-found", "not-found")
+
+
+async def test_another_method_is_an_outcome_that_tells_the_methods(app: FastAPI) -> None:
+    """A method that an address does not take is a 405 in FHIR's form, with the Allow header."""
+    answer = await ask(app, "DELETE", f"/fhir/Binary/{CANARY}")
+    told(answer, 405, "method-not-allowed", "not-supported")
+    assert answer.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/fhirs", "/documents/x"])
+async def test_beside_fhir_an_error_is_a_problem(app: FastAPI, path: str) -> None:
+    """What does not stand under /fhir is told as a problem document."""
+    answer = await ask(app, "GET", path)
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
