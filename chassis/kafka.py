@@ -67,9 +67,9 @@ def consumer(settings: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
 
 @asynccontextmanager
 async def started(client: Any) -> AsyncIterator[Any]:
-    """Start a client, give it, stop it."""
-    await client.start()
+    """Start a client, give it, stop it: one that found no broker has opened something too."""
     try:
+        await client.start()
         yield client
     finally:
         await client.stop()

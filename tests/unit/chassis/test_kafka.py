@@ -4,7 +4,7 @@ import asyncio
 import ssl
 
 import pytest
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from chassis import kafka
 from chassis.settings import KafkaSettings
@@ -58,6 +58,29 @@ async def test_what_was_started_is_stopped() -> None:
         async with kafka.started(client):
             raise ValueError("x")
     assert client.seen == ["start", "stop"]
+
+
+async def test_a_client_that_cannot_start_is_stopped_too() -> None:
+    """What a failed start had opened is closed, and its error passes on."""
+
+    class Client:
+        """Finds no broker."""
+
+        stopped = False
+
+        async def start(self) -> None:
+            """Fail."""
+            raise KafkaConnectionError
+
+        async def stop(self) -> None:
+            """Stop."""
+            self.stopped = True
+
+    client = Client()
+    with pytest.raises(KafkaConnectionError):
+        async with kafka.started(client):
+            pass
+    assert client.stopped
 
 
 async def test_an_unread_error_of_a_send_is_read_and_counted() -> None:
