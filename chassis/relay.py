@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from prometheus_client import Counter
 
 from chassis import faults, kafka, logs
@@ -18,12 +18,19 @@ from chassis.settings import KafkaSettings
 LEASES = "leases"
 _LEASE_SECONDS, _RENEW_SECONDS, _BATCH = 10, 3.0, 500
 _GATHER_SECONDS = 0.04  # under load one look serves many rows
+# What is said of a row's own size, topic, partition, key or headers: no retry mends it. Anything else may pass.
+_NEVER = (MessageSizeTooLargeError, UnknownTopicOrPartitionError, AssertionError, TypeError, ValueError)
 PUBLISHED = Counter("carnet_outbox_published_total", "Facts that the broker has acknowledged.")
+REFUSED = Counter("carnet_outbox_refused_total", "Facts set aside because they cannot be published as they are.")
 _log = logs.get("relay")
 
 
 class Relay:
-    """Publishes at least once. Readers tell a repeat by its event id."""
+    """Publishes at least once. Readers tell a repeat by its event id.
+
+    A row that can never be published holds nobody up: it stays, with the error's class under `refused`, and is tried
+    again once an operator has mended the cause and unset the mark.
+    """
 
     def __init__(self, mongo: Mongo, settings: KafkaSettings, instance: str) -> None:
         self._mongo, self._settings, self._instance = mongo, settings, instance
@@ -65,22 +72,59 @@ class Relay:
 
     async def _publish(self, producer: AIOKafkaProducer) -> int:
         # Whatever stands is unsent. A cursor by id or time would pass over what commits late.
-        rows = await self._mongo[COLLECTION].find({}).sort("created_at", 1).limit(_BATCH).to_list(_BATCH)
+        waiting = self._mongo[COLLECTION].find({"refused": None}).sort("created_at", 1)
+        rows = await waiting.limit(_BATCH).to_list(_BATCH)
         if not rows:
             return 0
         faults.point("relay.found")
-        sent = [await self._send(producer, row) for row in rows]
+        sent = await self._handed_over(producer, rows)
         faults.point("relay.sent")
-        results = await asyncio.gather(*sent, return_exceptions=True)
-        done = [row["_id"] for row, result in zip(rows, results, strict=True) if not isinstance(result, BaseException)]
+        results = dict(zip(sent, await asyncio.gather(*sent.values(), return_exceptions=True), strict=True))
+        done = [row for row, result in results.items() if not isinstance(result, BaseException)]
         faults.point("relay.published")
         await self._mongo[COLLECTION].delete_many({"_id": {"$in": done}})
         faults.point("relay.removed")
         PUBLISHED.inc(len(done))
-        if len(done) < len(rows):
+        for row, result in results.items():
+            if isinstance(result, MessageSizeTooLargeError):  # the topic's limit is below the producer's
+                await self._set_aside(row, result)
+        if len(done) < len(sent):
             # The broker refused a batch: this producer's sequence is broken for good (see kafka's idempotence).
             raise KafkaError("refused")
         return len(rows)
+
+    async def _handed_over(
+        self, producer: AIOKafkaProducer, rows: list[dict[str, Any]]
+    ) -> "dict[str, asyncio.Future[Any]]":
+        """Return by row id what the producer took; set aside what it can never take."""
+        sent: dict[str, asyncio.Future[Any]] = {}
+        missing = {topic for topic in {row["topic"] for row in rows} if await self._missing(producer, topic)}
+        for row in rows:
+            try:
+                if row["topic"] in missing:
+                    raise UnknownTopicOrPartitionError
+                sent[row["_id"]] = await self._send(producer, row)
+            except _NEVER as error:
+                await self._set_aside(row["_id"], error)
+        return sent
+
+    @staticmethod
+    async def _missing(producer: AIOKafkaProducer, topic: str) -> bool:
+        """Say whether the broker answers, and knows no such topic."""
+        # The producer by itself would look for 40 s, and say the same of a silent broker.
+        with contextlib.suppress(TimeoutError, UnknownTopicOrPartitionError):
+            async with asyncio.timeout(_RENEW_SECONDS):
+                await producer.partitions_for(topic)
+        if producer.client.cluster.partitions_for_topic(topic) is not None:
+            return False
+        if not await producer.client.force_metadata_update():
+            raise KafkaError("silent")
+        return producer.client.cluster.partitions_for_topic(topic) is None
+
+    async def _set_aside(self, row: str, error: BaseException) -> None:
+        await self._mongo[COLLECTION].update_one({"_id": row}, {"$set": {"refused": type(error).__name__}})
+        _log.error("refused", event_id=row, error=type(error).__name__)
+        REFUSED.inc()
 
     @staticmethod
     async def _send(producer: AIOKafkaProducer, row: dict[str, Any]) -> "asyncio.Future[Any]":

@@ -5,20 +5,25 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from structlog.testing import capture_logs
 
+from chassis import kafka
+from chassis import logs as logging
 from chassis import relay as relaying
 from chassis.mongo import Mongo, Session
 from chassis.outbox import COLLECTION, Outbox
 from chassis.relay import Relay
-from chassis.settings import MongoSettings
+from chassis.settings import KafkaSettings, MongoSettings
 from contracts.identity import RecordOpened
 from contracts.registry import decode, topic_of
 from tests.integration.conftest import Engines
 from tests.integration.deciding import new_record
-from tests.integration.observing import Tap, eventually
+from tests.integration.observing import Tap, counted, eventually
 
 TOPIC = topic_of(RecordOpened)
 Open = Callable[[str], Awaitable[Tap]]
@@ -207,3 +212,105 @@ async def test_a_backlog_longer_than_a_batch_is_published_whole(
     async with relaying_as(outbox_mongo, engines, "one"):
         published = await heard.take(30)
     assert [decode(record.headers, record.value)[1] for record in published] == facts
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "MessageSizeTooLargeError": {"value": b"x" * kafka.MAX_MESSAGE_BYTES},
+    "UnknownTopicOrPartitionError": {"topic": "carnet.nowhere"},
+    "AssertionError": {"partition": 99},
+    "TypeError": {"key": "no bytes"},
+}
+
+
+@pytest.mark.parametrize("error", REFUSED)
+async def test_a_row_that_no_producer_takes_is_set_aside(
+    outbox_mongo: Mongo, engines: Engines, tap: Open, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    """Such rows stay under their error's class, said and counted once each; those behind them are published."""
+    monkeypatch.setattr(relaying, "_BATCH", 2)
+    monkeypatch.setattr(relaying, "_log", logging.get("relay"))
+    heard, before = await tap(TOPIC), counted("carnet_outbox_refused_total")
+    bad = [event_id for _ in range(2) for event_id in await add(outbox_mongo, opened())]
+    await outbox_mongo[COLLECTION].update_many({}, {"$set": REFUSED[error]})
+    good = [event_id for _ in range(3) for event_id in await add(outbox_mongo, opened())]
+
+    async def only_the_bad_stand() -> bool:
+        rows = await outbox_mongo[COLLECTION].find({}).to_list(None)
+        return [(row["_id"], row.get("refused")) for row in rows] == [(each, error) for each in bad]
+
+    with capture_logs() as said:
+        async with relaying_as(outbox_mongo, engines, "one"):
+            assert sorted(ids(await heard.take(3))) == sorted(good)
+            await eventually(only_the_bad_stand)
+            assert ids(await heard.take(1, seconds=1)) == []
+    errors = [(line["event"], line["event_id"], line["error"]) for line in said if line["log_level"] == "error"]
+    assert errors == [("refused", each, error) for each in bad]
+    assert counted("carnet_outbox_refused_total") == before + 2
+
+
+async def test_a_refused_row_is_tried_again_once_an_operator_has_cleared_it(
+    outbox_mongo: Mongo, engines: Engines, tap: Open
+) -> None:
+    """The relay passes by a refused row until the mark is gone; then the row is published as any other."""
+    heard, event_ids = await tap(TOPIC), await add(outbox_mongo, opened())
+    await outbox_mongo[COLLECTION].update_many({}, {"$set": {"refused": "MessageSizeTooLargeError"}})
+    async with relaying_as(outbox_mongo, engines, "one"):
+        assert ids(await heard.take(1, seconds=2)) == []
+        await outbox_mongo[COLLECTION].update_many({}, {"$unset": {"refused": ""}})
+        assert ids(await heard.take(1)) == event_ids
+        await eventually(lambda: empty(outbox_mongo))
+
+
+async def test_a_row_that_only_the_broker_finds_too_large_is_set_aside(
+    outbox_mongo: Mongo, engines: Engines, tap: Open
+) -> None:
+    """The topic's limit is below the producer's: the broker's refusal marks the row, and those behind it go out."""
+    heard, (large,), topic = await tap(TOPIC), await add(outbox_mongo, opened()), f"test.{new_record()}"
+    admin = AIOKafkaAdminClient(**kafka.connection(engines.kafka))
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "20000"})])
+    await admin.close()
+    change = {"topic": topic, "value": b"x" * 30_000}
+    await outbox_mongo[COLLECTION].update_many({}, {"$set": change})
+    behind = await add(outbox_mongo, opened())
+
+    async def only_the_large_one_stands() -> bool:
+        rows = await outbox_mongo[COLLECTION].find({}).to_list(None)
+        return [(row["_id"], row.get("refused")) for row in rows] == [(large, "MessageSizeTooLargeError")]
+
+    async with relaying_as(outbox_mongo, engines, "one"):
+        assert ids(await heard.take(1)) == behind
+        await eventually(only_the_large_one_stands)
+        after = await add(outbox_mongo, opened())
+        assert ids(await heard.take(1)) == after
+
+
+@pytest.fixture(params=[1_000, 40_000])
+def _producers_of_some_patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have producers wait so long for an answer, less and more than the broker's silence."""
+    make = kafka.producer
+
+    def patient(settings: KafkaSettings) -> AIOKafkaProducer:
+        made = make(settings)
+        made.client._request_timeout_ms = request.param
+        return made
+
+    monkeypatch.setattr(kafka, "producer", patient)
+
+
+@pytest.mark.usefixtures("_producers_of_some_patience")
+async def test_a_topic_that_a_silent_broker_does_not_show_refuses_nothing(
+    outbox_mongo: Mongo, engines: Engines, tap: Open, make_topic: Callable[[int], Awaitable[str]]
+) -> None:
+    """A producer that never saw the topic cannot look it up while the broker is stopped: its rows wait unmarked."""
+    heard = await tap(TOPIC)
+    await add(outbox_mongo, opened())
+    await outbox_mongo[COLLECTION].update_many({}, {"$set": {"topic": await make_topic(1)}})
+    async with relaying_as(outbox_mongo, engines, "one"):
+        await eventually(lambda: empty(outbox_mongo))  # the producer works, and has seen another topic only
+        with engines.kafka_paused():
+            event_ids = await add(outbox_mongo, opened())
+            await asyncio.sleep(4)
+            assert await outbox_mongo[COLLECTION].count_documents({"refused": None}) == 1
+        assert ids(await heard.take(1, seconds=40)) == event_ids
+        await eventually(lambda: empty(outbox_mongo), 40)

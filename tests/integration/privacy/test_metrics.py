@@ -26,7 +26,8 @@ _ASKER = {
     "carnet_flow_seconds": {"action"},
     "carnet_flows_in_flight": set[str](),
 }
-_RELAY, _FLOWS = {"carnet_outbox_published": set[str]()}, {"carnet_flows_dropped": {"reason"}}
+_RELAY = {"carnet_outbox_published": set[str](), "carnet_outbox_refused": set[str]()}
+_FLOWS = {"carnet_flows_dropped": {"reason"}}
 # What operators may build upon: families by service, with their labels.
 DOCUMENTED: dict[str, dict[str, set[str]]] = {
     "identity": _EVERY | _RELAY | {"carnet_tokens": {"grant", "end"}},
