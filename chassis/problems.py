@@ -86,4 +86,4 @@ def install(app: FastAPI, dialects: Mapping[str, Dialect]) -> None:
 
 def unexpected() -> Problem:
     """Return what is said of an error that nobody foresaw."""
-    return Problem(500, "internal-error", "Carnet failed; nothing was stored. Try again later.")
+    return Problem(500, "internal-error", "Carnet failed, and cannot say whether anything was stored. Try again.")

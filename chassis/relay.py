@@ -34,7 +34,6 @@ class Relay:
 
     def __init__(self, mongo: Mongo, settings: KafkaSettings, instance: str) -> None:
         self._mongo, self._settings, self._instance = mongo, settings, instance
-        self._renew_at = 0.0
 
     async def prepare(self) -> None:
         """Create the lease, held by nobody."""

@@ -71,6 +71,7 @@ def create_app(
         title=f"Carnet {service}",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the address of the answer would be made of the caller's Host header
         openapi_url=f"/{service}/openapi.json",
         # FastAPI measures by itself otherwise: spans of whole URLs, and the same work twice.
         telemetry={"tracing": False, "metrics": False, "logs": False},

@@ -165,6 +165,12 @@ async def test_an_unknown_route_is_a_problem(app: FastAPI) -> None:
     assert answer.headers["allow"] == "GET"
 
 
+async def test_a_slash_too_many_redirects_nowhere(app: FastAPI) -> None:
+    """No answer holds an address made of the caller's Host header."""
+    answer = await ask(app, "GET", "/things/one/")
+    assert (answer.status, "location" in answer.headers) == (404, False)
+
+
 async def test_a_refusal_is_a_problem_with_its_way_out(app: FastAPI) -> None:
     """A problem raised anywhere is answered with its code, detail, headers and more."""
     answer = await ask(app, "GET", "/refused")
