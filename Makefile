@@ -27,10 +27,12 @@ logs: setup ## Follow the logs (one process: NAME=documents-1)
 reset: setup ## Stop everything and delete its data (without being asked: YES=1)
 	$(LOCAL) reset $(if $(YES),--yes)
 
-token: setup ## Print an access token, alone: AS=moreau FOR=camille (FOR: oneself when absent)
+# A text may hold anything: the shell, not make, puts it in its place.
+token: setup ## Print an access token, alone: AS=moreau FOR=camille (else oneself) [PURPOSE=BTG REASON=other TEXT="..."]
 	@# make itself has a variable AS, the assembler: ours comes from outside.
 	@$(if $(filter default undefined,$(origin AS)),echo 'Say whose: make token AS=moreau FOR=camille' >&2; exit 2)
-	$(LOCAL) token $(AS) $(if $(FOR),--for $(FOR))
+	$(LOCAL) token $(AS) $(if $(FOR),--for $(FOR)) $(if $(PURPOSE),--purpose $(PURPOSE)) \
+		$(if $(REASON),--reason $(REASON)) $(if $(value TEXT),--text "$$TEXT")
 
 lint: setup ## Check style with ruff
 	@$(PYTHON) -m ruff check

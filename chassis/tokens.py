@@ -2,18 +2,19 @@
 
 import time
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, KeySetSerialization, OKPKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from chassis.sealing import b64, digest
 
 AUDIENCE = "carnet"
 LIFETIME_SECONDS = 300
+EMERGENCY_PURPOSES = frozenset({"BTG", "ETREAT"})
 _ALGORITHMS = ["Ed25519"]
 _CLAIMS = jwt.JWTClaimsRegistry(
     leeway=0,
@@ -51,13 +52,35 @@ class Organisation(BaseModel):
     name: str
 
 
+class Emergency(BaseModel):
+    """Why a professional goes past the authorisation: a code of identity's list, and what they wrote themselves."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+
+
+class Representative(BaseModel):
+    """Who acts for the person whom the record is about: the record of the holder, and what makes them one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    holder: str
+    role: str
+
+
 class AccessToken(BaseModel):
-    """What identity says of the bearer. `actor` is who acts: the patient, a professional, or an application alone."""
+    """What identity says of the bearer. `actor` is who acts: the patient, a professional, or an application alone.
+
+    A representative acts in the patient's place: `record` and `patient` are the represented person's, `sub` and `name`
+    the holder's. Claims that do not agree are refused: whoever reads only one of two would allow too much.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     sub: str
-    actor: Literal["patient", "professional", "application"]
+    actor: Literal["patient", "professional", "application", "representative"]
     name: str
     profession: str | None = None
     organisation: Organisation | None = None
@@ -69,6 +92,20 @@ class AccessToken(BaseModel):
     iat: int
     exp: int
     jti: str
+    emergency: Emergency | None = Field(default=None, description="Exactly with the purposes BTG and ETREAT.")
+    representative: Representative | None = Field(default=None, description="Exactly with the actor of that name.")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if (self.emergency is not None) is not (self.purpose in EMERGENCY_PURPOSES):
+            raise ValueError("a reason stands exactly with the purposes of an emergency")
+        if self.emergency is not None and self.actor != "professional":
+            raise ValueError("an emergency is a professional's")
+        if (self.representative is not None) is not (self.actor == "representative"):
+            raise ValueError("'representative' stands exactly with the actor of that name")
+        if self.representative is not None and self.purpose != "PATRQT":
+            raise ValueError("a representative acts at the patient's request")
+        return self
 
 
 def patient_digest(system: str, ins: str, record: str) -> str:

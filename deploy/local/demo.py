@@ -61,10 +61,14 @@ async def register(stack: Stack, file: Path) -> dict[str, str]:
     return dict(line.split() for line in records.decode().splitlines())
 
 
-async def token(stack: Stack, who: str, record_of: str) -> str:
+async def token(
+    stack: Stack, who: str, record_of: str, *, purpose: str = "", emergency: dict[str, str] | None = None
+) -> str:
     """Return a token for a demo person or application about a demo patient; raise DidNotStart, which says why not."""
     try:
-        return await tokens.token(tokens.load_demo(stack.data), who, record_of, stack.data / "demo")
+        return await tokens.token(
+            tokens.load_demo(stack.data), who, record_of, stack.data / "demo", purpose=purpose, emergency=emergency
+        )
     except tokens.NoToken as error:
         raise DidNotStart(str(error)) from None
 
@@ -94,7 +98,7 @@ def _told(base: str, people: dict[str, Any], records: dict[str, str]) -> dict[st
             each["family_name"].lower(): {
                 "rpps": each["rpps"],
                 "national_id": f"8{each['rpps']}",
-                "name": f"{each['title']} {each['given_name']} {each['family_name']}",
+                "name": " ".join(each[part] for part in ("title", "given_name", "family_name") if part in each),
                 "profession": each["profession"],
                 "organisation": each["organisations"][0],
                 "organisation_name": names[each["organisations"][0]],

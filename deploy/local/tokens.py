@@ -55,15 +55,20 @@ class Software:
         return jwt.encode({"alg": "Ed25519", "typ": "JWT"}, whole, self.key, algorithms=["Ed25519"])
 
     async def for_professional(
-        self, national_id: str, organisation: str, patient: str, purpose: str = "TREAT", auth_time: int | None = None
-    ) -> str:
-        """Return a token for a professional ('8' and the RPPS) about a patient (`<system>|<INS>`); raise NoToken."""
+        self, national_id: str, organisation: str, patient: str, *, purpose: str = "TREAT",
+        auth_time: int | None = None, emergency: dict[str, str] | None = None,
+    ) -> str:  # fmt: skip
+        """Return a token for a professional ('8' and the RPPS) about a patient (`<system>|<INS>`); raise NoToken.
+
+        `emergency` is {code, text}, exactly with the purposes BTG and ETREAT.
+        """
         assertion = self.signed(
             national_id,
             organisation=organisation,
             patient=patient,
             purpose=purpose,
             auth_time=auth_time or int(time.time()),
+            **({"emergency": emergency} if emergency else {}),
         )
         return await self._asked({"grant_type": _JWT_BEARER, "assertion": assertion})
 
@@ -76,35 +81,51 @@ class Software:
         return await _posted(self.session, f"{self.base}/identity/token", data=form | authentication)
 
 
-async def for_patient(session: aiohttp.ClientSession, base: str, patient: str) -> str:
-    """Return a token of the demo's sign-in for a patient (`<system>|<INS>`); raise NoToken."""
-    return await _posted(session, f"{base}/identity/demo/sign-in", json={"patient": patient})
+async def for_patient(session: aiohttp.ClientSession, base: str, patient: str, acting_for: str | None = None) -> str:
+    """Return a token of the demo's sign-in for a patient (`<system>|<INS>`), or for one whom they represent.
+
+    Raise NoToken.
+    """
+    body = {"patient": patient} | ({"acting_for": acting_for} if acting_for else {})
+    return await _posted(session, f"{base}/identity/demo/sign-in", json=body)
 
 
-async def token(demo: dict[str, Any], as_: str, for_: str, keys_dir: Path) -> str:
+async def token(
+    demo: dict[str, Any], as_: str, for_: str, keys_dir: Path, *, purpose: str = "",
+    emergency: dict[str, str] | None = None,
+) -> str:  # fmt: skip
     """Return a token for a demo person or application about a demo patient; raise NoToken.
 
-    `demo` is what `.carnet/demo.json` holds, `keys_dir` the folder of the applications' keys.
+    `demo` is what `.carnet/demo.json` holds, `keys_dir` the folder of the applications' keys. `purpose`: the usual one
+    when absent; `emergency`: the reason {code, text} of an emergency.
     """
+    about = _insured(demo, as_, for_)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        if as_ in demo["patients"]:
+            if purpose or emergency:
+                raise NoToken(f"{as_} is a patient: PURPOSE, REASON and TEXT are for professionals")
+            return await for_patient(session, demo["base"], _insured(demo, as_, as_), about if as_ != for_ else None)
+        if (professional := demo["professionals"].get(as_)) is not None:
+            software = Software.load(session, demo["base"], professional["application"], keys_dir)
+            return await software.for_professional(
+                professional["national_id"], professional["organisation"], about,
+                purpose=purpose or "TREAT", emergency=emergency,
+            )  # fmt: skip
+        if (application := demo["applications"].get(as_)) is not None:
+            software = Software.load(session, demo["base"], as_, keys_dir)
+            return await software.for_itself(about, purpose or application["purposes"][0])
+    known = ", ".join([*demo["patients"], *demo["professionals"], *demo["applications"]])
+    raise NoToken(f"nobody in the demo is called {as_} (AS is one of {known})")
+
+
+def _insured(demo: dict[str, Any], as_: str, for_: str) -> str:
+    """Return a demo patient as `<system>|<INS>`; raise NoToken."""
     patient = demo["patients"].get(for_)
     if patient is None:
         known = ", ".join(demo["patients"])
         wanted = f"{as_} has no record: say whose, with FOR" if as_ == for_ else f"no demo patient is called {for_}"
         raise NoToken(f"{wanted} (FOR is one of {known})")
-    about = f"{patient['system']}|{patient['ins']}"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        if as_ in demo["patients"]:
-            if as_ != for_:
-                raise NoToken(f"{as_} is a patient: a patient's token opens their own record only")
-            return await for_patient(session, demo["base"], about)
-        if (professional := demo["professionals"].get(as_)) is not None:
-            software = Software.load(session, demo["base"], professional["application"], keys_dir)
-            return await software.for_professional(professional["national_id"], professional["organisation"], about)
-        if (application := demo["applications"].get(as_)) is not None:
-            software = Software.load(session, demo["base"], as_, keys_dir)
-            return await software.for_itself(about, application["purposes"][0])
-    known = ", ".join([*demo["patients"], *demo["professionals"], *demo["applications"]])
-    raise NoToken(f"nobody in the demo is called {as_} (AS is one of {known})")
+    return f"{patient['system']}|{patient['ins']}"
 
 
 def load_demo(data: Path) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis import mongo
 from chassis.tokens import LIFETIME_SECONDS, AccessToken, issue
+from contracts.identity import EMERGENCY_REASONS
 from services.identity.bootstrap import Room
-from services.identity.domain import Refused
+from services.identity.domain.links import Refused
+from services.identity.use_cases.sign_patient_in import SignPatientIn
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 CLIENT_CREDENTIALS = "client_credentials"
@@ -21,7 +23,9 @@ _MOST_BODY = 32 * 1024
 _MOST_FIELDS = 20
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 # What RFC 6749 section 5.2 calls what the domain calls otherwise; all the rest is an invalid grant.
-_UNAUTHORIZED = {"application-not-of-organisation", "purpose-not-allowed", "nobody-behind"}
+_UNAUTHORIZED = {
+    "application-not-of-organisation", "purpose-not-allowed", "nobody-behind", "emergency-limit-of-application",
+}  # fmt: skip
 
 TOKENS = Counter("carnet_tokens_total", "Token requests by grant and end.", ["grant", "end"])
 
@@ -35,11 +39,12 @@ class OAuthError(Exception):
 
 
 class SignIn(BaseModel):
-    """Who signs in at the demo: `<system>|<INS>`."""
+    """Who signs in at the demo, and for whom if not for themselves: `<system>|<INS>`."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     patient: str = Field(max_length=100)
+    acting_for: str | None = Field(default=None, max_length=100)
 
 
 def router(room: Room) -> APIRouter:
@@ -68,6 +73,11 @@ def router(room: Room) -> APIRouter:
         """Return the public halves of the keys that sign tokens (RFC 7517), as they are announced."""
         return {"keys": list(room.keys.public)}
 
+    @routes.get("/emergency-reasons")
+    async def emergency_reasons() -> dict[str, list[dict[str, str]]]:
+        """Return the codes that an emergency's reason may have, with the sentence that the patient reads."""
+        return {"reasons": [{"code": code, "label": label} for code, label in EMERGENCY_REASONS.items()]}
+
     @routes.get("/.well-known/oauth-authorization-server")
     async def metadata() -> dict[str, Any]:
         """Return what this authorization server offers (RFC 8414)."""
@@ -82,17 +92,19 @@ def router(room: Room) -> APIRouter:
             "token_endpoint_auth_signing_alg_values_supported": ["Ed25519"],
         }
 
-    if (sign_in := room.sign_in) is not None:
-
-        @routes.post("/demo/sign-in")
-        async def demo_sign_in(body: SignIn) -> JSONResponse:
-            """Give a token to whoever says to be this patient: the local stack only."""
-            try:
-                return _issued(room, "demo", await sign_in(body.patient))
-            except Refused as refused:
-                return _error("demo", _oauth(refused))
-
+    if room.sign_in is not None:
+        _add_demo(routes, room, room.sign_in)
     return routes
+
+
+def _add_demo(routes: APIRouter, room: Room, sign_in: SignPatientIn) -> None:
+    @routes.post("/demo/sign-in")
+    async def demo_sign_in(body: SignIn) -> JSONResponse:
+        """Give a token to whoever says to be this patient, or to act for another: the local stack only."""
+        try:
+            return _issued(room, "demo", await sign_in(body.patient, body.acting_for))
+        except Refused as refused:
+            return _error("demo", _oauth(refused))
 
 
 async def _granted(room: Room, form: dict[str, str]) -> AccessToken:

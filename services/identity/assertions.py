@@ -7,7 +7,8 @@ from joserfc import jws, jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import OKPKey
 
-from services.identity.domain import Application, Refused
+from services.identity.domain.links import Refused
+from services.identity.domain.people import Application
 
 MOST_SECONDS = 300
 _MOST_JTI = 256

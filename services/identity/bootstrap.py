@@ -13,13 +13,17 @@ from chassis.relay import Relay
 from chassis.tokens import signing_jwk
 from chassis.trust import AnnouncedKeys
 from services.identity.beats import Beats
-from services.identity.settings import IdentitySettings
-from services.identity.store import MongoPeople, MongoUsedAssertions
+from services.identity.domain.emergency import EmergencyRules, Quota
+from services.identity.domain.links import BREAK_GLASS, REGULATION
+from services.identity.settings import EmergencySettings, IdentitySettings
+from services.identity.store import MongoPeople
+from services.identity.use_cases.age import Age
 from services.identity.use_cases.authenticate_client import AuthenticateClient
 from services.identity.use_cases.grant_application import GrantApplication
 from services.identity.use_cases.grant_professional import GrantProfessional
 from services.identity.use_cases.register_people import RegisterPeople
 from services.identity.use_cases.sign_patient_in import SignPatientIn
+from services.identity.used import MongoEmergencyCounts, MongoUsedAssertions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Room:
     sign_in: SignPatientIn | None
     relay: Relay
     beats: Beats
+    age: Age
 
     async def reachable(self) -> bool:
         """Say whether the database answers: a readiness check."""
@@ -49,8 +54,9 @@ async def bootstrap(settings: IdentitySettings) -> AsyncIterator[Room]:
     keys = AnnouncedKeys.load(settings.tokens.token_keys)
     async with _people(settings) as (mongo, people):
         used, relay = MongoUsedAssertions(mongo), Relay(mongo, settings.kafka, settings.instance)
-        beats, endpoint, clock = Beats(mongo), settings.token_endpoint, time.time
-        for each in (used, relay, beats):
+        beats, endpoint, clock = Beats(mongo, people, time.time), settings.token_endpoint, time.time
+        counts = MongoEmergencyCounts(mongo)
+        for each in (used, counts, relay, beats):
             await each.prepare()
         yield Room(
             settings=settings,
@@ -58,11 +64,14 @@ async def bootstrap(settings: IdentitySettings) -> AsyncIterator[Room]:
             keys=keys,
             signing_key=signing_jwk(*keys.private[0]),
             authenticate=AuthenticateClient(people, used, endpoint, clock),
-            grant_professional=GrantProfessional(people, used, endpoint, clock),
+            grant_professional=GrantProfessional(
+                people, used, counts, rules=_rules(settings.emergency), audience=endpoint, clock=clock
+            ),
             grant_application=GrantApplication(people, clock),
             sign_in=SignPatientIn(people, settings.tokens.demo_frontend, clock) if settings.tokens.demo else None,
             relay=relay,
             beats=beats,
+            age=Age(people, clock),
         )
 
 
@@ -70,7 +79,7 @@ async def bootstrap(settings: IdentitySettings) -> AsyncIterator[Room]:
 async def registering(settings: IdentitySettings) -> AsyncIterator[RegisterPeople]:
     """Give what registers people: the database, and no keys."""
     async with _people(settings) as (_, people):
-        yield RegisterPeople(people, test_identities=settings.local)
+        yield RegisterPeople(people, time.time, test_identities=settings.local)
 
 
 @asynccontextmanager
@@ -84,3 +93,11 @@ async def _people(settings: IdentitySettings) -> AsyncIterator[tuple[Mongo, Mong
         yield mongo, people
     finally:
         await mongo.close()
+
+
+def _rules(told: EmergencySettings) -> EmergencyRules:
+    quotas = {
+        BREAK_GLASS: Quota(told.btg_a_day, told.btg_an_hour),
+        REGULATION: Quota(told.etreat_a_day, told.etreat_an_hour),
+    }
+    return EmergencyRules(told.sign_in_seconds, quotas)

@@ -1,9 +1,12 @@
 """What the use cases rely on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
 
-from services.identity.domain import Application, Ins, Organisation, Person, Professional
+from services.identity.domain.emergency import Full, Limit
+from services.identity.domain.identifiers import Ins
+from services.identity.domain.people import Application, Organisation, Person, Professional
+from services.identity.domain.representation import Representation
 
 Clock = Callable[[], float]  # Unix time, seconds
 Change = Literal["new", "changed", "unchanged"]
@@ -37,8 +40,37 @@ class Register(Protocol):
     async def put(self, entry: Organisation | Professional | Application) -> Change:
         """Write an entry whole."""
 
-    async def put_person(self, person: Person, correlation_id: str) -> tuple[str, Change]:
-        """Write a person; return the record. A new person or status is announced in the same transaction."""
+    async def put_person(self, person: Person, now: float, correlation_id: str) -> tuple[str, Change]:
+        """Write a person; return the record.
+
+        A new person or status, and whom a record obeys (theirs, or one of those whom they represent), is announced in
+        the same transaction when it changed.
+        """
+
+    async def representations(self, references: Iterable[str]) -> list[Representation]:
+        """Return who represents the persons under these references, by reference too, whatever stands now."""
+
+    async def put_representations(
+        self, represented: str, new: Sequence[Representation], now: float, correlation_id: str
+    ) -> list[Change]:
+        """Write who acts for the person of a reference, all or none, beside what stands; announce it if it changed.
+
+        Raises Crowded when more would act for them in one role than may.
+        """
+
+
+class Crowded(Exception):
+    """More would act for one person in a role than may; nothing was written."""
+
+
+class Ages(Protocol):
+    """Whose record time alone changes."""
+
+    async def due(self, now: float, most: int) -> list[str]:
+        """Return records about which time has made untrue what was announced last, or may have: all but `age` has."""
+
+    async def age(self, record: str, now: float, correlation_id: str) -> None:
+        """Announce whom a record obeys now, if that was not said yet; it is due no more, until its next date."""
 
 
 class UsedAssertions(Protocol):
@@ -46,3 +78,14 @@ class UsedAssertions(Protocol):
 
     async def first_use(self, client_id: str, use: str, jti: str, exp: float) -> bool:
         """Return True once for each (client, use, jti), durably, until well after `exp`."""
+
+
+class EmergencyCounts(Protocol):
+    """How many emergency tokens there were lately."""
+
+    async def count(self, limits: Sequence[Limit], now: float) -> Full | None:
+        """Count one token under each limit and return None; or count nothing and return a limit that is full.
+
+        Atomic whatever the number of processes, and durable when it returns: a token that is issued after it was
+        counted, even if by a process that dies between, may be one too many in the count and is never one too few.
+        """

@@ -10,13 +10,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from chassis.sealing import unb64
-from services.identity import domain
-from services.identity.domain import Ins, Kind, Sex, Status, Traits, require_finess, require_rpps
+from services.identity.domain import people
+from services.identity.domain.identifiers import Ins, require_finess, require_rpps
+from services.identity.domain.links import PURPOSES
+from services.identity.domain.people import Kind, Sex, Status, Traits
+from services.identity.domain.representation import TERMS, Representation, Role, Scope
 from services.identity.use_cases.register_people import Fault, Registration
 
 Name = Annotated[str, Field(min_length=1, max_length=120)]
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Finess = Annotated[str, AfterValidator(require_finess)]
 _NEEDS_INS = frozenset({"retrieved", "qualified"})
+_DOCTOR = "10"
 _T = TypeVar("_T")
 
 
@@ -30,13 +35,13 @@ class OrganisationEntry(_Entry):
     finess: Finess
     name: Name
 
-    def value(self) -> domain.Organisation:
+    def value(self) -> people.Organisation:
         """Return the domain's value."""
-        return domain.Organisation(self.finess, self.name)
+        return people.Organisation(self.finess, self.name)
 
 
 class ProfessionalEntry(_Entry):
-    """A professional; `organisations` are the FINESS numbers of where they work."""
+    """A professional; `organisations` are the FINESS numbers of where they work, `samu` a regulating doctor."""
 
     rpps: Annotated[str, AfterValidator(require_rpps)]
     title: Annotated[str, Field(max_length=20)] = ""
@@ -44,11 +49,18 @@ class ProfessionalEntry(_Entry):
     family_name: Name
     profession: Annotated[str, Field(pattern=r"^[0-9]{2}$", description="TRE_G15-ProfessionSante; 10: doctor.")]
     organisations: Annotated[list[str], Field(min_length=1)]
+    samu: bool = False
 
-    def value(self) -> domain.Professional:
+    @model_validator(mode="after")
+    def _regulates_as_a_doctor(self) -> Self:
+        if self.samu and self.profession != _DOCTOR:
+            raise ValueError("only a doctor (profession 10) regulates for the SAMU")
+        return self
+
+    def value(self) -> people.Professional:
         """Return the domain's value."""
         name = " ".join(part for part in (self.title, self.given_name, self.family_name) if part)
-        return domain.Professional(self.rpps, name, self.profession, frozenset(self.organisations))
+        return people.Professional(self.rpps, name, self.profession, frozenset(self.organisations), self.samu)
 
 
 class PublicKey(_Entry):
@@ -84,15 +96,15 @@ class ApplicationEntry(_Entry):
 
     @model_validator(mode="after")
     def _keeps_to_its_kind(self) -> Self:
-        if beyond := set(self.purposes) - domain.PURPOSES[self.kind]:
+        if beyond := set(self.purposes) - PURPOSES[self.kind]:
             raise ValueError(f"the purposes {', '.join(sorted(beyond))} are not those of {self.kind}")
         if self.signs_patients_in and self.kind != "patient-frontend":
             raise ValueError("only a patient-frontend signs patients in")
         return self
 
-    def value(self) -> domain.Application:
+    def value(self) -> people.Application:
         """Return the domain's value."""
-        return domain.Application(
+        return people.Application(
             client_id=self.client_id,
             name=self.name,
             kind=self.kind,
@@ -128,11 +140,12 @@ class TraitsEntry(_Entry):
 class PersonEntry(_Entry):
     """A person under the registrar's own reference, which never changes."""
 
-    reference: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    reference: Reference
     status: Status
     system: str | None = None
     ins: str | None = None
     traits: TraitsEntry
+    deceased: bool | date | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -142,19 +155,56 @@ class PersonEntry(_Entry):
             Ins(self.system, self.ins)
         if self.status in _NEEDS_INS and (self.ins is None or self.traits.birth_place is None):
             raise ValueError(f"a {self.status} identity has an INS and a birth place")
+        if isinstance(self.deceased, date) and self.deceased < self.traits.birth_date:
+            raise ValueError("a death before the birth")
         return self
 
-    def value(self) -> domain.Person:
+    def value(self) -> people.Person:
         """Return the domain's value."""
         ins = Ins(self.system, self.ins) if self.system and self.ins else None
-        return domain.Person(self.reference, self.status, self.traits.value(), ins)
+        return people.Person(self.reference, self.status, self.traits.value(), ins, deceased=self.deceased)
 
 
-_PARTS: dict[str, type[OrganisationEntry | ProfessionalEntry | ApplicationEntry | PersonEntry]] = {
+class RepresentationEntry(_Entry):
+    """Who acts for whom, by their references; `until` is the first day without it."""
+
+    represented: Reference
+    holder: Reference
+    role: Role
+    scopes: Annotated[list[Scope], Field(min_length=1)]
+    until: date | None = None
+    attestation: bool = False
+
+    @model_validator(mode="after")
+    def _keeps_to_its_role(self) -> Self:
+        terms = TERMS[self.role]
+        if self.represented == self.holder:
+            raise ValueError("nobody represents themselves")
+        if len(set(self.scopes)) < len(self.scopes):
+            raise ValueError("a scope stands twice")
+        if beyond := set(self.scopes) - terms.scopes:
+            raise ValueError(f"the scopes {', '.join(sorted(beyond))} are not those of a {self.role}")
+        if terms.attested and not self.attestation:
+            raise ValueError(f"a {self.role} signs an attestation: 'attestation' is true")
+        if self.attestation and not terms.attested:
+            raise ValueError(f"a {self.role} signs no attestation")
+        return self
+
+    def value(self) -> Representation:
+        """Return the domain's value."""
+        return Representation(
+            self.represented, self.holder, self.role, frozenset(self.scopes), self.until, self.attestation
+        )
+
+
+_PARTS: dict[
+    str, type[OrganisationEntry | ProfessionalEntry | ApplicationEntry | PersonEntry | RepresentationEntry]
+] = {
     "organisations": OrganisationEntry,
     "professionals": ProfessionalEntry,
     "applications": ApplicationEntry,
     "persons": PersonEntry,
+    "representations": RepresentationEntry,
 }
 
 
@@ -164,7 +214,7 @@ def read(path: Path) -> Registration:
 
 
 def parse(content: bytes) -> Registration:
-    """Read JSON: an object of lists named `organisations`, `professionals`, `applications` and `persons`."""
+    """Read JSON: an object of lists named as the parts of `Registration`."""
     try:
         whole = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -181,6 +231,7 @@ def parse(content: bytes) -> Registration:
         professionals=entries("professionals", ProfessionalEntry.value),
         applications=entries("applications", ApplicationEntry.value),
         persons=entries("persons", PersonEntry.value),
+        representations=entries("representations", RepresentationEntry.value),
         faults=tuple(faults),
     )
 
@@ -203,5 +254,6 @@ def _entries(whole: dict[str, Any], name: str, value: Callable[[Any], _T], fault
 
 def _fault(path: str, error: Any) -> Fault:
     steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error["loc"])
-    reason = str(error.get("ctx", {}).get("error", "")) or error["msg"].lower()
+    ours = error["type"] == "value_error"  # raised here or by the domain; pydantic's own are in `msg`
+    reason = str(error["ctx"]["error"]) if ours else error["msg"].lower()
     return Fault(path + steps, reason)

@@ -18,6 +18,18 @@ class TokenSettings(BaseSettings):
     demo_frontend: str = Field(default="portail", description="The client id of the demo's patient frontend.")
 
 
+class EmergencySettings(BaseSettings):
+    """What bounds emergency tokens: a day's number is one professional's, an hour's one application's."""
+
+    model_config = from_env("CARNET_IDENTITY_EMERGENCY_")
+
+    sign_in_seconds: int = Field(default=600, ge=1, description="How long ago a sign-in may be that breaks the glass.")
+    btg_a_day: int = Field(default=20, ge=1)
+    btg_an_hour: int = Field(default=200, ge=1)
+    etreat_a_day: int = Field(default=500, ge=1, description="A regulating doctor asks at every call.")
+    etreat_an_hour: int = Field(default=2_000, ge=1)
+
+
 class Database(MongoSettings):
     """The service's own database."""
 
@@ -25,9 +37,10 @@ class Database(MongoSettings):
 
 
 class IdentitySettings(Settings):
-    """Identity's settings: every service's, its token keys, the demo's sign-in."""
+    """Identity's settings: every service's, its token keys, the demo's sign-in, the bounds of emergencies."""
 
     tokens: TokenSettings = Field(default_factory=TokenSettings)
+    emergency: EmergencySettings = Field(default_factory=EmergencySettings)
     mongo: Database = Field(default_factory=Database)
 
     def unsafe(self) -> list[str]:

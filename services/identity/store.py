@@ -1,19 +1,22 @@
-"""Who there is, in MongoDB: persons, professionals, organisations, applications; and the assertions already used."""
+"""Who there is, in MongoDB: persons and who acts for them, professionals, organisations, applications."""
 
 import secrets
 from base64 import b32encode
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
-from chassis.mongo import DuplicateKey, Mongo, Session
+from chassis.mongo import Mongo, Session
 from chassis.outbox import Outbox
-from chassis.sealing import digest
-from contracts.identity import RecordOpened
-from services.identity.domain import Application, Ins, Organisation, Person, Professional, Traits
-from services.identity.ports import Change
+from contracts.identity import Holder, RecordOpened, RepresentationChanged
+from services.identity.domain.identifiers import Ins
+from services.identity.domain.people import Application, Organisation, Person, Professional, Traits
+from services.identity.domain.representation import Representation, crowded
+from services.identity.ports import Change, Crowded
 
-_KEPT_AFTER_EXPIRY = timedelta(minutes=10)  # so that the database's clock may be ahead of ours
+# What a record obeys of which nothing was announced: the living adult whom it is about.
+_NOBODY = {"version": 0, "minor": False, "deceased": False, "holders": []}
 
 
 class MongoPeople:
@@ -29,6 +32,8 @@ class MongoPeople:
             "persons",
             ([("reference", 1)], {"unique": True}),
             ([("ins", 1), ("system", 1)], {"unique": True, **held}),
+            ([("representations.holder", 1)], {"sparse": True}),
+            ([("due", 1)], {}),
         )
         for name in ("organisations", "professionals", "applications"):
             await self._mongo.ensure(name)
@@ -49,7 +54,13 @@ class MongoPeople:
     async def professional(self, national_id: str) -> Professional | None:
         """Return a professional by the national identifier."""
         row = await self._mongo["professionals"].find_one({"_id": national_id})
-        return row and Professional(row["rpps"], row["name"], row["profession"], frozenset(row["organisations"]))
+        return row and Professional(
+            rpps=row["rpps"],
+            name=row["name"],
+            profession=row["profession"],
+            organisations=frozenset(row["organisations"]),
+            samu=row.get("samu", False),  # rows of before there was one
+        )
 
     async def organisation(self, finess: str) -> Organisation | None:
         """Return an organisation."""
@@ -80,8 +91,20 @@ class MongoPeople:
             return "new"
         return "changed" if done.modified_count else "unchanged"
 
-    async def put_person(self, person: Person, correlation_id: str) -> tuple[str, Change]:
-        """Write a person; the record's opening, and each change of status, is announced in the same transaction."""
+    async def representations(self, references: Iterable[str]) -> list[Representation]:
+        """Return who represents the persons under these references, by reference."""
+        represented = await self.persons(references, ())
+        holders = [each.holder for person in represented for each in person.representations]
+        rows = await self._mongo["persons"].find({"_id": {"$in": holders}}, {"reference": 1}).to_list(None)
+        named = {row["_id"]: row["reference"] for row in rows}
+        return [
+            replace(each, represented=person.reference, holder=named[each.holder])
+            for person in represented
+            for each in person.representations
+        ]
+
+    async def put_person(self, person: Person, now: float, correlation_id: str) -> tuple[str, Change]:
+        """Write a person; what is new to other services is announced in the same transaction."""
 
         async def work(session: Session) -> tuple[str, Change]:
             persons = self._mongo["persons"]
@@ -89,8 +112,9 @@ class MongoPeople:
             row = _person_row(person)
             if known is None:
                 row |= {"_id": _new_record_id(), "version": 1}
-                await persons.insert_one(row, session=session)
                 await self._announce(row, session, correlation_id)
+                await self._say_authority(row, now, session, correlation_id)
+                await persons.insert_one(row, session=session)
                 return row["_id"], "new"
             # What is not said again stands: an INS, once bound, stays bound.
             row = known | row
@@ -99,35 +123,84 @@ class MongoPeople:
             if row["status"] != known["status"]:
                 row["version"] += 1
                 await self._announce(row, session, correlation_id)
+            await self._say_authority(row, now, session, correlation_id)
             await persons.replace_one({"_id": known["_id"]}, row, session=session)
+            if bool(row.get("deceased")) is not bool(known.get("deceased")):
+                for each in await persons.find({"representations.holder": row["_id"]}, session=session).to_list(None):
+                    await self._say_authority(each, now, session, correlation_id)
+                    await persons.replace_one({"_id": each["_id"]}, each, session=session)
             return known["_id"], "changed"
 
         return await self._mongo.transact(work)
 
+    async def put_representations(
+        self, represented: str, new: Sequence[Representation], now: float, correlation_id: str
+    ) -> list[Change]:
+        """Write who acts for a person, in that person's row: one row is one lock, however many register at once."""
+
+        async def work(session: Session) -> list[Change]:
+            persons = self._mongo["persons"]
+            row = await persons.find_one({"reference": represented}, session=session)
+            standing = {each["holder"]: each for each in row.get("representations", [])}
+            changes: list[Change] = []
+            for each in new:
+                holder = await persons.find_one({"reference": each.holder}, {"_id": 1}, session=session)
+                entry, known = _representation_row(each, holder["_id"]), standing.get(holder["_id"])
+                changes.append("unchanged" if entry == known else "changed" if known else "new")
+                standing[holder["_id"]] = entry
+                if entry != known:
+                    # Touched, so that a death that is registered meanwhile is seen here, or sees this.
+                    await persons.update_one({"_id": holder["_id"]}, {"$inc": {"touched": 1}}, session=session)
+            row["representations"] = list(standing.values())
+            if crowded(_person(row).representations, now):
+                raise Crowded
+            await self._say_authority(row, now, session, correlation_id)
+            await persons.replace_one({"_id": row["_id"]}, row, session=session)
+            return changes
+
+        return await self._mongo.transact(work)
+
+    async def due(self, now: float, most: int) -> list[str]:
+        """Return records whose date has come, and those of before there was one."""
+        where = {"$or": [{"due": None}, {"due": {"$lte": now}}]}
+        return [row["_id"] for row in await self._mongo["persons"].find(where, {"_id": 1}).limit(most).to_list(most)]
+
+    async def age(self, record: str, now: float, correlation_id: str) -> None:
+        """Announce whom a record obeys now, if that was not said yet, and note its next date."""
+
+        async def work(session: Session) -> None:
+            row = await self._mongo["persons"].find_one({"_id": record}, session=session)
+            await self._say_authority(row, now, session, correlation_id)
+            await self._mongo["persons"].replace_one({"_id": record}, row, session=session)
+
+        await self._mongo.transact(work)
+
+    async def _say_authority(self, row: dict[str, Any], now: float, session: Session, correlation_id: str) -> None:
+        """Put into a person's row whom the record obeys and when time will change it; announce it if it is news."""
+        person = _person(row)
+        holders = [each.holder for each in person.representations]
+        dead = {"_id": {"$in": holders}, "deceased": {"$nin": [None, False]}}
+        rows = await self._mongo["persons"].find(dead, {"_id": 1}, session=session).to_list(None) if holders else []
+        found = person.authority({each["_id"] for each in rows}, now)
+        row["due"] = found.due
+        said = row.get("represented", _NOBODY)
+        fact = RepresentationChanged(
+            record=row["_id"],
+            version=said["version"] + 1,
+            minor=found.minor,
+            deceased=found.deceased,
+            holders=tuple(
+                Holder(holder=each.holder, role=each.role, scopes=tuple(sorted(each.scopes))) for each in found.holders
+            ),
+        )
+        state = fact.model_dump(mode="json", include={"minor", "deceased", "holders"})
+        if state != {name: said[name] for name in state}:
+            row["represented"] = state | {"version": fact.version}
+            await self._outbox.add(fact, session, correlation_id=correlation_id)
+
     async def _announce(self, row: dict[str, Any], session: Session, correlation_id: str) -> None:
         fact = RecordOpened(record=row["_id"], version=row["version"], identity_status=row["status"])
         await self._outbox.add(fact, session, correlation_id=correlation_id)
-
-
-class MongoUsedAssertions:
-    """Used assertions by (client, use, digest of the jti), forgotten ten minutes after they expired."""
-
-    def __init__(self, mongo: Mongo) -> None:
-        self._mongo = mongo
-
-    async def prepare(self) -> None:
-        """Create the collection and its TTL index."""
-        await self._mongo.ensure("assertions", ([("until", 1)], {"expireAfterSeconds": 0}))
-
-    async def first_use(self, client_id: str, use: str, jti: str, exp: float) -> bool:
-        """Return True once for each (client, use, jti)."""
-        name = f"{client_id}:{use}:{digest(jti.encode())}"
-        until = datetime.fromtimestamp(exp, UTC) + _KEPT_AFTER_EXPIRY
-        try:
-            await self._mongo["assertions"].insert_one({"_id": name, "until": until})
-        except DuplicateKey:
-            return False
-        return True
 
 
 def _new_record_id() -> str:
@@ -145,6 +218,7 @@ def _row(entry: Organisation | Professional | Application) -> tuple[str, dict[st
             "name": entry.name,
             "profession": entry.profession,
             "organisations": sorted(entry.organisations),
+            "samu": entry.samu,
         }
     return "applications", {
         "_id": entry.client_id,
@@ -171,11 +245,36 @@ def _person_row(person: Person) -> dict[str, Any]:
             "birth_place": traits.birth_place,
         },
     }
-    return row | ({"ins": person.ins.value, "system": person.ins.system} if person.ins else {})
+    if person.ins:
+        row |= {"ins": person.ins.value, "system": person.ins.system}
+    if (deceased := person.deceased) is not None:
+        row["deceased"] = deceased if isinstance(deceased, bool) else deceased.isoformat()
+    return row
+
+
+def _representation_row(each: Representation, holder: str) -> dict[str, Any]:
+    return {
+        "holder": holder,
+        "role": each.role,
+        "scopes": sorted(each.scopes),
+        "until": each.until.isoformat() if each.until else None,
+        "attested": each.attested,
+    }
+
+
+def _representation(row: dict[str, Any], represented: str) -> Representation:
+    return Representation(
+        represented=represented,
+        holder=row["holder"],
+        role=row["role"],
+        scopes=frozenset(row["scopes"]),
+        until=date.fromisoformat(row["until"]) if row["until"] else None,
+        attested=row["attested"],
+    )
 
 
 def _person(row: dict[str, Any]) -> Person:
-    traits = row["traits"]
+    traits, deceased = row["traits"], row.get("deceased")
     return Person(
         reference=row["reference"],
         status=row["status"],
@@ -190,4 +289,6 @@ def _person(row: dict[str, Any]) -> Person:
         ins=Ins(row["system"], row["ins"]) if "ins" in row else None,
         record=row["_id"],
         version=row["version"],
+        deceased=date.fromisoformat(deceased) if isinstance(deceased, str) else deceased,
+        representations=tuple(_representation(each, row["_id"]) for each in row.get("representations", ())),
     )

@@ -5,20 +5,26 @@ from uuid import uuid4
 
 from chassis import tokens
 from chassis.tokens import LIFETIME_SECONDS, AccessToken, patient_digest
-from services.identity.domain import Application, Organisation, Person, Professional, require_person
+from services.identity.domain.emergency import Reason
+from services.identity.domain.links import require_person
+from services.identity.domain.people import Application, Organisation, Person, Professional
+from services.identity.domain.representation import Role
 
 
 def access_token(
     application: Application, purpose: str, person: Person, auth_time: int, now: float, *,
     patient: bool = False, professional: Professional | None = None, organisation: Organisation | None = None,
+    reason: Reason | None = None, representative: tuple[Person, Role] | None = None,
 ) -> AccessToken:  # fmt: skip
-    """Return claims about one record, for one actor: the patient, the professional, else the application alone."""
+    """Return claims about one record, for one actor: whoever is named (`patient`: the person), else the application."""
     ins = require_person(person).ins
     assert ins is not None  # noqa: S101 - a qualified identity holds one
-    actor: Literal["patient", "professional", "application"] = "application"
+    actor: Literal["patient", "representative", "professional", "application"] = "application"
     sub, name = application.client_id, application.name
     if patient:
         actor, sub, name = "patient", person.record, person.name
+    elif representative is not None:
+        actor, sub, name = "representative", representative[0].record, representative[0].name
     elif professional is not None:
         actor, sub, name = "professional", professional.national_id, professional.name
     return AccessToken(
@@ -35,4 +41,8 @@ def access_token(
         iat=int(now),
         exp=int(now) + LIFETIME_SECONDS,
         jti=uuid4().hex,
+        emergency=tokens.Emergency(code=reason.code, text=reason.text) if reason else None,
+        representative=tokens.Representative(holder=representative[0].record, role=representative[1])
+        if representative
+        else None,
     )

@@ -25,7 +25,7 @@ from chassis.web import create_app
 from services.identity import registry_file
 from services.identity.api import CLIENT_ASSERTION, CLIENT_CREDENTIALS, JWT_BEARER, router
 from services.identity.bootstrap import bootstrap, registering
-from services.identity.settings import Database, IdentitySettings, TokenSettings
+from services.identity.settings import Database, EmergencySettings, IdentitySettings, TokenSettings
 from tests.integration.conftest import Engines
 
 TEST = "urn:oid:1.2.250.1.213.1.4.10"
@@ -33,7 +33,7 @@ ANNE, BASILE = f"{TEST}|279035121518989", f"{TEST}|169076311399207"
 CABINET, CENTRE = "489999011", "489999029"
 DOCTOR, COLLEAGUE = "801000000115", "801000000222"
 BASE = "http://localhost:8080"
-KEYS = {name: OKPKey.generate_key("Ed25519") for name in ("logiciel", "autre", "assureur", "portail")}
+KEYS = {name: OKPKey.generate_key("Ed25519") for name in ("logiciel", "autre", "urgences", "assureur", "portail")}
 
 
 def jwk(client_id: str) -> dict[str, str]:
@@ -50,13 +50,13 @@ def person(reference: str, ins: str, status: str = "qualified") -> dict[str, Any
     return {"reference": reference, "status": status, "system": system, "ins": value, "traits": traits}
 
 
-def professional(rpps: str, organisation: str) -> dict[str, Any]:
+def professional(rpps: str, organisation: str, **more: Any) -> dict[str, Any]:
     """Return a doctor to register."""
     named = {"title": "Dr", "given_name": "Alix", "family_name": "Nom", "profession": "10"}
-    return named | {"rpps": rpps, "organisations": [organisation]}
+    return named | {"rpps": rpps, "organisations": [organisation]} | more
 
 
-PEOPLE = {
+PEOPLE: dict[str, Any] = {
     "organisations": [{"finess": CABINET, "name": "Cabinet"}, {"finess": CENTRE, "name": "Centre"}],
     "professionals": [professional("01000000115", CABINET), professional("01000000222", CENTRE)],
     "applications": [
@@ -82,9 +82,9 @@ PEOPLE = {
 
 
 def settings(
-    mongo: MongoSettings, kafka: KafkaSettings, keys: Path, *, demo: bool = True, base: str = BASE
+    mongo: MongoSettings, kafka: KafkaSettings, keys: Path, *, demo: bool = True, base: str = BASE, **emergency: int
 ) -> IdentitySettings:
-    """Return identity's settings for a test."""
+    """Return identity's settings for a test; more arguments are the bounds of emergencies."""
     return IdentitySettings(
         environment="local",
         instance="identity-1",
@@ -93,6 +93,7 @@ def settings(
         mongo=Database(uri=mongo.uri, database=mongo.database),
         http=HttpSettings(),
         tokens=TokenSettings(token_keys=keys, demo=demo),
+        emergency=EmergencySettings(**emergency),
     )
 
 
@@ -152,10 +153,10 @@ def refused(said: tuple[int, dict[str, Any]]) -> tuple[int, str, str]:
 
 
 @asynccontextmanager
-async def serving(told: IdentitySettings) -> AsyncIterator[Served]:
-    """Serve identity on a free port."""
+async def serving(told: IdentitySettings, people: dict[str, Any] = PEOPLE) -> AsyncIterator[Served]:
+    """Serve identity on a free port, with these people."""
     async with bootstrap(told) as room, registering(told) as register:
-        done = await register(registry_file.parse(orjson.dumps(PEOPLE)))
+        done = await register(registry_file.parse(orjson.dumps(people)))
         verifier = TokenVerifier()
         verifier.use({"keys": list(room.keys.public)})
         with socket.socket() as taken:

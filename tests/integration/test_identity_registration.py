@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from contracts.identity import BeatSent, RecordOpened, TokenKeysAnnounced
 from contracts.registry import catalogue, decode, topic_of
 from services.identity.__main__ import app
 from services.identity.beats import Beats
+from services.identity.ports import Clock
 from services.identity.registry_file import parse
 from services.identity.settings import IdentitySettings
 from services.identity.store import MongoPeople
@@ -48,14 +50,21 @@ def person(reference: str = "anne", ins: str | None = INS, **changed: Any) -> di
     return entry | ({"system": TEST, "ins": ins} if ins else {}) | changed
 
 
-async def registered(mongo: Mongo, *, test_identities: bool = True, **parts: Any) -> dict[str, str]:
-    """Register what a file says; return each reference's record."""
+async def prepared(mongo: Mongo) -> MongoPeople:
+    """Return the people of a database, whose collections stand."""
     outbox = Outbox(mongo, "identity")
     people = MongoPeople(mongo, outbox)
     await outbox.prepare()
     await people.prepare()
-    done = await RegisterPeople(people, test_identities=test_identities)(parse(json.dumps(parts).encode()))
-    return done.records
+    return people
+
+
+async def registered(
+    mongo: Mongo, *, test_identities: bool = True, clock: Clock = time.time, **parts: Any
+) -> dict[str, str]:
+    """Register what a file says; return each reference's record."""
+    register = RegisterPeople(await prepared(mongo), clock, test_identities=test_identities)
+    return (await register(parse(json.dumps(parts).encode()))).records
 
 
 async def refused(mongo: Mongo, **parts: Any) -> dict[str, str]:
@@ -165,8 +174,7 @@ async def test_production_knows_no_demo(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 async def beats(mongo: Mongo) -> Beats:
     """Return the beats of a fresh database."""
-    await Outbox(mongo, "identity").prepare()
-    made = Beats(mongo)
+    made = Beats(mongo, await prepared(mongo), time.time)
     await made.prepare()
     return made
 

@@ -1,7 +1,8 @@
 """Authenticate an application by what it signed (private_key_jwt, RFC 7523 section 2.2)."""
 
 from services.identity import assertions
-from services.identity.domain import Application, Refused
+from services.identity.domain.links import Refused
+from services.identity.domain.people import Application
 from services.identity.ports import Clock, People, UsedAssertions
 
 

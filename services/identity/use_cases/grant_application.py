@@ -1,7 +1,9 @@
 """Grant a token to an application with nobody behind it (client credentials, RFC 6749 section 4.4)."""
 
 from chassis.tokens import AccessToken
-from services.identity.domain import Application, BadIdentifier, Ins, Refused, require_alone, require_person
+from services.identity.domain.identifiers import BadIdentifier, Ins
+from services.identity.domain.links import Refused, require_alone, require_person
+from services.identity.domain.people import Application
 from services.identity.ports import Clock, People
 from services.identity.tokens import access_token
 

@@ -1,23 +1,32 @@
 """Grant a token to a professional's software (JWT-bearer grant, RFC 7523 section 2.1)."""
 
 from chassis.tokens import AccessToken
+from contracts.identity import EMERGENCY_REASONS
 from services.identity import assertions
-from services.identity.domain import Application, BadIdentifier, Ins, Refused, require_links, require_person
-from services.identity.ports import Clock, People, UsedAssertions
+from services.identity.domain.emergency import EmergencyRules, require_reason, too_many
+from services.identity.domain.identifiers import BadIdentifier, Ins
+from services.identity.domain.links import Refused, require_links, require_person
+from services.identity.domain.people import Application
+from services.identity.ports import Clock, EmergencyCounts, People, UsedAssertions
 from services.identity.tokens import access_token
 
 
 class GrantProfessional:
     """Checks what links application, organisation, professional, purpose and patient, then names one record."""
 
-    def __init__(self, people: People, used: UsedAssertions, audience: str, clock: Clock) -> None:
-        self._people, self._used, self._audience, self._clock = people, used, audience, clock
+    def __init__(
+        self, people: People, used: UsedAssertions, counts: EmergencyCounts, *,
+        rules: EmergencyRules, audience: str, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._people, self._used, self._counts, self._rules = people, used, counts, rules
+        self._audience, self._clock = audience, clock
 
     async def __call__(self, application: Application, assertion: str) -> AccessToken:
         """Return the token's claims; raise Refused.
 
         The assertion: {iss: client id, sub: the professional's national identifier, aud, exp, jti, organisation:
-        FINESS, patient: `<system>|<INS>`, purpose: TREAT by default, auth_time: when the professional signed in}.
+        FINESS, patient: `<system>|<INS>`, purpose: TREAT by default, auth_time: when the professional signed in,
+        emergency: {code, text} exactly with BTG and ETREAT}.
         """
         now = self._clock()
         claims = assertions.read(assertion, application, self._audience, now)
@@ -32,10 +41,18 @@ class GrantProfessional:
         if not await self._used.first_use(application.client_id, "grant", claims["jti"], claims["exp"]):
             raise Refused("assertion-replayed", "This assertion was used before: sign a new one, with another jti.")
         professional = await self._people.professional(claims["sub"])
-        require_links(application, professional, finess, purpose)
+        professional = require_links(application, professional, finess, purpose)
+        reason = require_reason(purpose, claims.get("emergency"), EMERGENCY_REASONS)
+        self._rules.require_recent(purpose, auth_time, now)
         organisation = await self._people.organisation(finess)
         # Last, so that only who may ask learns whether an INS is registered.
         person = require_person(await self._people.person(ins))
+        if reason is not None:
+            # Counted before it is issued, and only what is issued then.
+            limits = self._rules.limits(purpose, professional.national_id, application.client_id)
+            if (full := await self._counts.count(limits, now)) is not None:
+                raise too_many(full, now)
         return access_token(
-            application, purpose, person, auth_time, now, professional=professional, organisation=organisation
-        )
+            application, purpose, person, auth_time, now,
+            professional=professional, organisation=organisation, reason=reason,
+        )  # fmt: skip

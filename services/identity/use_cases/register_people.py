@@ -2,11 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
-from services.identity.domain import Application, Ins, Organisation, Person, Professional
-from services.identity.ports import Register
+from services.identity.domain.identifiers import Ins
+from services.identity.domain.people import Application, Organisation, Person, Professional
+from services.identity.domain.representation import TERMS, Representation, begins, crowded
+from services.identity.ports import Clock, Register
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Registration:
     professionals: dict[str, Professional] = field(default_factory=dict)
     applications: dict[str, Application] = field(default_factory=dict)
     persons: dict[str, Person] = field(default_factory=dict)
+    representations: dict[str, Representation] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
 
 
@@ -47,12 +51,13 @@ class RegistrationRefused(ValueError):
 class RegisterPeople:
     """Idempotent: the same file again changes nothing, and finishes what a crash interrupted."""
 
-    def __init__(self, register: Register, *, test_identities: bool) -> None:
-        self._register, self._test_identities = register, test_identities
+    def __init__(self, register: Register, clock: Clock, *, test_identities: bool) -> None:
+        self._register, self._clock, self._test_identities = register, clock, test_identities
 
     async def __call__(self, asked: Registration) -> Registered:
-        """Write every entry; raise RegistrationRefused."""
+        """Write every entry; raise RegistrationRefused, or Crowded when others registered at the same time."""
         faults = [*asked.faults, *_repeated(asked), *await self._unknown(asked), *await self._collisions(asked)]
+        faults += [*await self._strangers(asked), *await self._crowds(asked), *_to_come(asked, self._clock())]
         if not self._test_identities:
             faults += [
                 Fault(f"{path}.system", "a test identity has no place in production")
@@ -72,9 +77,12 @@ class RegisterPeople:
             counts[name] = Counter([await self._register.put(entry) for entry in entries.values()])
         records, changes, run = {}, Counter[str](), uuid4().hex
         for person in asked.persons.values():
-            records[person.reference], change = await self._register.put_person(person, run)
+            records[person.reference], change = await self._register.put_person(person, self._clock(), run)
             changes[change] += 1
-        return Registered(counts | {"persons": changes}, records)
+        acting = Counter[str]()
+        for reference, new in _by_represented(asked).items():
+            acting.update(await self._register.put_representations(reference, new, self._clock(), run))
+        return Registered(counts | {"persons": changes, "representations": acting}, records)
 
     async def _unknown(self, asked: Registration) -> list[Fault]:
         """Find organisations that are named, and neither stand in the file nor in the register."""
@@ -105,6 +113,51 @@ class RegisterPeople:
                 faults.append(Fault(f"{path}.ins", "this INS stands under another reference"))
         return faults
 
+    async def _strangers(self, asked: Registration) -> list[Fault]:
+        """Find who represents or is represented, and neither stands in the file nor in the register."""
+        named = [
+            (f"{path}.{part}", getattr(each, part))
+            for path, each in asked.representations.items()
+            for part in ("represented", "holder")
+        ]
+        known = {each.reference for each in asked.persons.values()}
+        unknown = {reference for _, reference in named} - known
+        known |= {each.reference for each in await self._register.persons(unknown, ())}
+        return [
+            Fault(path, "no person is registered under this reference")
+            for path, reference in named
+            if reference not in known
+        ]
+
+    async def _crowds(self, asked: Registration) -> list[Fault]:
+        """Find persons for whom too many would act, with those who do already."""
+        now, new = self._clock(), _by_represented(asked)
+        whole = {(each.represented, each.holder): each for each in await self._register.representations(new)}
+        whole |= {(each.represented, each.holder): each for each in asked.representations.values()}
+        over = {of: crowded((each for each in whole.values() if each.represented == of), now) for of in new}
+        return [
+            Fault(path, f"at most {TERMS[each.role].most} may act for one person as {each.role}: others end by 'until'")
+            for path, each in asked.representations.items()
+            if each.role in over[each.represented]
+        ]
+
+
+def _by_represented(asked: Registration) -> dict[str, list[Representation]]:
+    """Return the representations of each represented person: they are written together."""
+    found: dict[str, list[Representation]] = {}
+    for each in asked.representations.values():
+        found.setdefault(each.represented, []).append(each)
+    return found
+
+
+def _to_come(asked: Registration, now: float) -> list[Fault]:
+    """Find deaths to come."""
+    return [
+        Fault(f"{path}.deceased", "a death in the future")
+        for path, each in asked.persons.items()
+        if isinstance(each.deceased, date) and begins(each.deceased) > now
+    ]
+
 
 def _repeated(asked: Registration) -> list[Fault]:
     """Find entries that stand twice in the file."""
@@ -115,6 +168,7 @@ def _repeated(asked: Registration) -> list[Fault]:
         *((f"{path}.client_id", "client id", each.client_id) for path, each in asked.applications.items()),
         *((f"{path}.reference", "reference", each.reference) for path, each in persons),
         *((f"{path}.ins", "INS", _pair(each.ins)) for path, each in persons if each.ins),
+        *((path, "pair of persons", (each.represented, each.holder)) for path, each in asked.representations.items()),
     ]
     times = Counter((kind, key) for _, kind, key in keys)
     return [Fault(path, f"this {kind} stands twice in the file") for path, kind, key in keys if times[kind, key] > 1]

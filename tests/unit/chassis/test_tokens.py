@@ -16,7 +16,9 @@ from chassis.tokens import (
     AUDIENCE,
     AccessToken,
     Application,
+    Emergency,
     Organisation,
+    Representative,
     TokenRefused,
     TokenVerifier,
     issue,
@@ -234,3 +236,44 @@ def test_any_header_is_refused_and_nothing_else_is_raised(head: dict[str, object
 async def test_the_patient_claim_is_bound_to_the_record() -> None:
     """The same person's claim differs from record to record, and by identifier system."""
     assert len({patient_digest(system, "1", record) for system in ("a", "b") for record in ("r", "s")}) == 4
+
+
+REASON = {"code": "unconscious", "text": "Amenée sans connaissance aux urgences."}
+PARENT = {"holder": "carnetexamplerecordbbbb234", "role": "parent"}
+
+
+async def test_an_emergency_travels_with_its_reason() -> None:
+    """Purpose and reason come back together, the accents too."""
+    for purpose in ("BTG", "ETREAT"):
+        read = verifier().verify(issue(token(purpose=purpose, emergency=REASON), KEY))
+        assert (read.purpose, read.emergency) == (purpose, Emergency(**REASON))
+
+
+async def test_a_representative_travels_with_who_they_are() -> None:
+    """The record is the represented person's; the holder's own and the role stand beside it."""
+    said = token(actor="representative", representative=PARENT, purpose="PATRQT", sub=PARENT["holder"])
+    assert verifier().verify(issue(said, KEY)).representative == Representative(**PARENT)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"purpose": "BTG"},
+        {"purpose": "ETREAT"},
+        {"purpose": "TREAT", "emergency": REASON},
+        {"purpose": "BTG", "emergency": {"code": "unconscious"}},
+        {"purpose": "BTG", "emergency": REASON | {"code": ""}},
+        {"purpose": "BTG", "emergency": REASON | {"text": ""}},
+        {"purpose": "BTG", "emergency": "unconscious"},
+        {"purpose": "BTG", "emergency": REASON, "actor": "application"},
+        {"purpose": "ETREAT", "emergency": REASON, "actor": "patient"},
+        {"actor": "representative", "purpose": "PATRQT"},
+        {"actor": "patient", "purpose": "PATRQT", "representative": PARENT},
+        {"representative": PARENT},
+        {"actor": "representative", "representative": PARENT, "purpose": "TREAT"},
+        {"actor": "representative", "representative": {"holder": RECORD}, "purpose": "PATRQT"},
+    ],
+)
+async def test_claims_that_do_not_agree_are_refused(changed: dict[str, Any]) -> None:
+    """An emergency without its reason, a reason without its emergency, a representative who is none."""
+    assert refused(signed(claims(**changed))) == "token-malformed"

@@ -10,7 +10,8 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 
 from services.identity.assertions import claimed_issuer, read
-from services.identity.domain import Application, Refused
+from services.identity.domain.links import Refused
+from services.identity.domain.people import Application
 
 KEY, OTHER = OKPKey.generate_key("Ed25519"), OKPKey.generate_key("Ed25519")
 PUBLIC = str(KEY.as_dict(private=False)["x"])

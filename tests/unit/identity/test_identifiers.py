@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.identity.domain import NIA, NIR, BadIdentifier, Ins, luhn_holds, require_finess, require_rpps
+from services.identity.domain.identifiers import NIA, NIR, BadIdentifier, Ins, luhn_holds, require_finess, require_rpps
 from services.identity.registry_file import parse
 
 TEST = "urn:oid:1.2.250.1.213.1.4.10"

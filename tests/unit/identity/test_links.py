@@ -6,20 +6,9 @@ from typing import Any, get_args
 
 import pytest
 
-from services.identity.domain import (
-    PURPOSES,
-    Application,
-    Ins,
-    Kind,
-    Person,
-    Professional,
-    Refused,
-    Status,
-    Traits,
-    require_alone,
-    require_links,
-    require_person,
-)
+from services.identity.domain.identifiers import Ins
+from services.identity.domain.links import PURPOSES, Refused, require_alone, require_links, require_person
+from services.identity.domain.people import Application, Kind, Person, Professional, Status, Traits
 
 SOFTWARE = Application("logiciel", "Logiciel", "care-software", "", frozenset({"489999011"}), frozenset({"TREAT"}))
 DOCTOR = Professional("01234567897", "Dr Nom", "10", frozenset({"489999011", "489999029"}))

@@ -1,6 +1,7 @@
 """Registration files: every fault is found at once, with its path and without its value."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -127,6 +128,14 @@ async def test_an_application_has_a_public_ed25519_key(jwk: Any) -> None:
     assert faults(applications=[APPLICATION | {"jwk": jwk}])
 
 
+async def test_only_a_doctor_regulates() -> None:
+    """`samu` stands with profession 10 alone; absent, it is false."""
+    assert faults(professionals=[PROFESSIONAL | {"samu": True}]) == {}
+    found = faults(professionals=[PROFESSIONAL | {"samu": True, "profession": "60"}])
+    assert found == {"professionals[0]": "only a doctor (profession 10) regulates for the SAMU"}
+    assert not parse(json.dumps({"professionals": [PROFESSIONAL]}).encode()).professionals["professionals[0]"].samu
+
+
 @pytest.mark.parametrize("client_id", ["801234567897", "A", "a", "a|b", "a:b", "é" * 3])
 async def test_a_client_id_cannot_pass_for_a_person(client_id: str) -> None:
     """It begins with a letter: no assertion about an application reads as one about a professional."""
@@ -143,3 +152,49 @@ async def test_only_a_patient_frontend_signs_patients_in(kind: str) -> None:
 async def test_what_is_no_registration_is_said_so(content: bytes) -> None:
     """A file that is not JSON, or of another shape, has a fault."""
     assert parse(content).faults
+
+
+ACTING: dict[str, Any] = {"represented": "noa", "holder": "camille", "role": "parent", "scopes": ["read", "govern"]}
+CARING = ACTING | {"role": "caregiver", "scopes": ["read"], "attestation": True}
+
+
+async def test_a_representation_becomes_the_domains_value() -> None:
+    """References, role, scopes and end come out as they were said."""
+    asked = parse(json.dumps({"representations": [CARING | {"until": "2030-01-01"}]}).encode())
+    assert asked.faults == ()
+    said = asked.representations["representations[0]"]
+    assert (said.represented, said.holder, said.role, sorted(said.scopes)) == ("noa", "camille", "caregiver", ["read"])
+    assert (said.until, said.attested) == (date(2030, 1, 1), True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "reason"),
+    [
+        ({"holder": "noa"}, "", "nobody represents themselves"),
+        ({"role": "cousin"}, ".role", "parent"),
+        ({"scopes": []}, ".scopes", "at least 1"),
+        ({"scopes": ["read", "read"]}, "", "twice"),
+        ({"scopes": ["read", "sell"]}, ".scopes[1]", "govern"),
+        ({"attestation": True}, "", "a parent signs no attestation"),
+        ({"until": "tomorrow"}, ".until", "date"),
+        ({"represented": "une enfant"}, ".represented", "pattern"),
+        (CARING | {"attestation": False}, "", "a caregiver signs an attestation"),
+        (CARING | {"scopes": ["read", "govern"]}, "", "the scopes govern are not those of a caregiver"),
+        ({"since": "2026-01-01"}, ".since", "extra"),
+    ],
+)
+async def test_a_representation_keeps_to_its_role(changed: dict[str, Any], path: str, reason: str) -> None:
+    """Each fault stands under its path with its reason, and quotes no value."""
+    found = faults(representations=[ACTING | changed])
+    assert list(found) == [f"representations[0]{path}"]
+    assert reason in found[f"representations[0]{path}"]
+    assert not any(word in str(found.values()) for word in ("cousin", "sell", "tomorrow", "une enfant"))
+
+
+async def test_a_death_follows_a_birth() -> None:
+    """It is known to be, or on a day; `false` takes back what was said in error."""
+    for said, held in ((True, True), (False, False), ("2026-05-01", date(2026, 5, 1))):
+        asked = parse(json.dumps({"persons": [PERSON | {"deceased": said}]}).encode())
+        assert (asked.faults, asked.persons["persons[0]"].deceased) == ((), held)
+    assert faults(persons=[PERSON | {"deceased": "1979-03-27"}]) == {"persons[0]": "a death before the birth"}
+    assert parse(json.dumps({"persons": [PERSON]}).encode()).persons["persons[0]"].deceased is None
