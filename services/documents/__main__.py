@@ -59,7 +59,7 @@ async def _taking(settings: Settings) -> AsyncIterator[Taking]:
     if not isinstance(settings, DocumentsSettings):
         raise TypeError
     async with bootstrap(settings) as room:
-        yield room.consuming, room.letters
+        yield [(room.consuming, room.letters)]
 
 
 SERVICE = Service(

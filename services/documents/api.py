@@ -61,12 +61,6 @@ _DIFFERS = Issue(
 )
 _NOT_FOUND = Issue("not-found", "not-found", "There is nothing to see under this id.")
 _REFUSED = Issue("deposit-refused", "forbidden", "This record takes no deposit from you.")
-_UNANNOUNCED = Issue(
-    "visibility-unsupported",
-    "not-supported",
-    "INVISIBLE_PATIENT is not supported yet: announce the result first, then deposit it without this label.",
-    "DocumentReference.securityLabel",
-)
 _TOO_LARGE = Issue("content-too-large", "too-long", "A document has at most 20 MB.", "DocumentReference.content")
 _OTHER_PATIENT = Issue(
     "patient-mismatch",
@@ -156,8 +150,6 @@ def router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
         else:
             parsed = parse_deposit(body, now=now)
         _require_patient(read, parsed.patient)
-        if "INVISIBLE_PATIENT" in parsed.visibility:
-            raise FhirRejected("invalid", _UNANNOUNCED)
         stored = await room.deposit(parsed, read.record, token)
         name = resources.resource_id(stored.record, stored.document)
         location = f"{base}/fhir/DocumentReference/{name}"

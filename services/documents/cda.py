@@ -156,10 +156,16 @@ class _Reader:
                 for link in root.findall(f"{_H}relatedDocument")
             ),
             acts=tuple(self._act(act) for act in root.findall(f"{_H}documentationOf/{_H}serviceEvent")),
+            encounter=self._encounter(),
             body="nonXMLBody" if nonxml is not None else "structuredBody" if structured is not None else "",
             body_media_type="" if nonxml is None else _attribute(nonxml, "text", "mediaType"),
             warnings=tuple(self._warnings),
         )
+
+    def _encounter(self) -> InstanceId | None:
+        """Return the episode's identifier; software that writes a person's or a structure's there names no episode."""
+        found = _ids(self._root, "componentOf/encompassingEncounter/id")
+        return next((one for one in found if not one.root.startswith(systems.NATIONAL_IDS)), None)
 
     def _warn(self, slug: str, sentence: str) -> None:
         self._warnings.append(Warned(slug, sentence))

@@ -106,6 +106,7 @@ class CdaHeader:
     custodian: Organisation | None
     related: tuple[Related, ...]
     acts: tuple[Act, ...]
+    encounter: InstanceId | None
     body: str  # "nonXMLBody", "structuredBody" or ""
     body_media_type: str
     warnings: tuple[Warned, ...]

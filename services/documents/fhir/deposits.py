@@ -42,6 +42,7 @@ class ParsedDeposit:
     period_start: str  # FHIR dateTimes, "" when unknown
     period_end: str
     authors: tuple[Identifier, ...]  # national form where there is one
+    episode: Identifier | None  # the encounter, where the caller or the CDA identifies it
     warnings: tuple[Issue, ...]
 
 
@@ -85,6 +86,7 @@ def parse_deposit(body: bytes, *, now: datetime) -> ParsedDeposit:
         period_start=start,
         period_end=end,
         authors=authors,
+        episode=_episode(resource),
         warnings=tuple(warnings),
     )
 
@@ -215,6 +217,14 @@ def _labels(resource: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
         )
     strictest = next((one for one in ("V", "R") if one in labels), "N")
     return strictest, tuple(sorted(labels & value_sets.VISIBILITIES))
+
+
+def _episode(resource: dict[str, Any]) -> Identifier | None:
+    for encounter in resource.get("context", {}).get("encounter", ()):
+        stated = encounter.get("identifier", {})
+        if stated.get("value"):
+            return Identifier(stated.get("system", ""), stated["value"])
+    return None
 
 
 def _period(resource: dict[str, Any]) -> tuple[str, str]:

@@ -51,6 +51,9 @@ def complete(resource: dict[str, Any], header: CdaHeader) -> list[Issue]:
         if value:
             attachment.setdefault(name, value)
     _period(resource, header)
+    if header.encounter is not None and header.encounter.extension:
+        identifier = {"system": f"urn:oid:{header.encounter.root}", "value": header.encounter.extension}
+        resource.setdefault("context", {}).setdefault("encounter", [{"identifier": identifier}])
     if "author" not in resource:
         _authors(resource, header)
     return issues

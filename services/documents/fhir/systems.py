@@ -12,7 +12,8 @@ TRE_A07: Final = "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocumen
 ASTM: Final = "urn:oid:ASTM"
 CONFIDENTIALITY: Final = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 URI: Final = "urn:ietf:rfc:3986"
-NATIONAL_PERSON_OID: Final = "1.2.250.1.71.4.2.1"
+NATIONAL_IDS: Final = "1.2.250.1.71.4.2."  # of persons and structures
+NATIONAL_PERSON_OID: Final = f"{NATIONAL_IDS}1"
 NATIONAL_PERSON: Final = f"urn:oid:{NATIONAL_PERSON_OID}"
 RPPS: Final = "https://rpps.esante.gouv.fr"
 # NIR, NIA, test, demonstration

@@ -80,6 +80,7 @@ async def _question(parsed: ParsedDeposit, token: str) -> FlowQuestion:
         type_system=parsed.type_system,
         class_code=parsed.class_code or None,
         visibility=parsed.visibility,  # type: ignore[arg-type]  # the contract checks the labels
+        episode=digest(f"{parsed.episode.system}|{parsed.episode.value}".encode()) if parsed.episode else None,
     )
     return FlowQuestion(action=Action.DEPOSIT, token=token, deposit=attributes)
 
