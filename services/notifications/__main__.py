@@ -30,7 +30,7 @@ async def _taking(settings: Settings) -> AsyncIterator[Taking]:
             if await room.asker.ready():
                 break
             await asyncio.sleep(0.1)
-        yield room.consuming, room.letters
+        yield [(room.consuming, room.letters), (room.telling, room.untold)]
 
 
 SERVICE = Service(

@@ -14,11 +14,12 @@ from chassis.mongo import DatabaseError, Mongo
 from chassis.tokens import TokenVerifier
 from chassis.trust import InstanceIdentity, Trust
 from chassis.web import Check
-from services.notifications.consumers import AskedConsent, subscribe
+from services.notifications.consumers import AskedConsent, subscribe, subscribe_at_once
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import COLLECTION, MongoItems, record_of
 from services.notifications.use_cases.follow import Follow
 from services.notifications.use_cases.notify import Notify
+from services.notifications.use_cases.tell import Tell
 
 _log = logs.get("notifications")
 
@@ -35,6 +36,8 @@ class Room:
     asker: Asker
     letters: DeadLetters
     consuming: Consuming
+    untold: DeadLetters
+    telling: Consuming
     follow: Follow
     checks: dict[str, Check] = field(default_factory=dict)
 
@@ -51,10 +54,13 @@ async def bootstrap(settings: NotificationsSettings) -> AsyncIterator[Room]:
         stack.push_async_callback(mongo.close)
         items = MongoItems(mongo)
         await items.prepare()
-        letters = DeadLetters(mongo, "carnet.notifications")
+        letters, untold = DeadLetters(mongo, "carnet.notifications"), DeadLetters(mongo, "carnet.notices")
         await letters.prepare()
         consuming = Consuming("notifications", settings.kafka, letters, settings.instance)
         subscribe(consuming, Notify(AskedConsent(asker), items))
+        # Apart: an event that waits for consent holds up every event behind it.
+        telling = Consuming("notices", settings.kafka, untold, settings.instance)
+        subscribe_at_once(telling, Tell(items))
 
         async def reachable() -> bool:
             await mongo.ping()
@@ -69,6 +75,8 @@ async def bootstrap(settings: NotificationsSettings) -> AsyncIterator[Room]:
             asker=asker,
             letters=letters,
             consuming=consuming,
+            untold=untold,
+            telling=telling,
             follow=Follow(items),
             checks={"mongo": reachable},
         )
@@ -84,9 +92,14 @@ async def serve(room: Room) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def consume(room: Room) -> AsyncIterator[None]:
-    """Take events in, and ask consent about each."""
+    """Take events in: ask consent about each, but for what is told at once."""
     room.checks["sealing"], room.checks["answers"] = room.sealing.known, room.asker.ready
-    async with roles.background(room.sealing.run()), room.asker.running(), room.consuming.running():
+    async with (
+        roles.background(room.sealing.run()),
+        room.asker.running(),
+        room.consuming.running(),
+        room.telling.running(),
+    ):
         yield
 
 

@@ -2,11 +2,14 @@
 
 from chassis.asking import Asker, ConsentUnreachable
 from chassis.consuming import Consuming, DependencyUnreachable
-from contracts.consent import Action, FlowQuestion
+from contracts.consent import AccessAnnounced, Action, FlowQuestion
 from contracts.documents import Deposited
 from contracts.registry import Envelope, topic_of
-from services.notifications.domain import NotDecided
+from services.notifications.domain import Kind, NotDecided
 from services.notifications.use_cases.notify import Notify
+from services.notifications.use_cases.tell import Tell
+
+_TOLD: dict[str, Kind] = {"emergency": Kind.EMERGENCY_ACCESS, "declared-care": Kind.DECLARED_CARE}
 
 
 class AskedConsent:
@@ -28,7 +31,7 @@ class AskedConsent:
 
 
 def subscribe(consuming: Consuming, notify: Notify) -> None:
-    """Take in what this service lives on."""
+    """Take in what may be told if consent allows it."""
 
     async def deposited(envelope: Envelope, fact: Deposited) -> None:
         await notify(
@@ -39,3 +42,12 @@ def subscribe(consuming: Consuming, notify: Notify) -> None:
         )
 
     consuming.on(topic_of(Deposited), (Deposited, deposited))
+
+
+def subscribe_at_once(consuming: Consuming, tell: Tell) -> None:
+    """Take in what is told whoever allows it, in a consumer of its own: it must not wait behind what asks."""
+
+    async def announced(envelope: Envelope, fact: AccessAnnounced) -> None:
+        await tell(record=fact.record, event_id=envelope.id, kind=_TOLD[fact.kind])
+
+    consuming.on(topic_of(AccessAnnounced), (AccessAnnounced, announced))

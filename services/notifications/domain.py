@@ -9,10 +9,22 @@ class Kind(StrEnum):
     """What an item tells."""
 
     NEW_DOCUMENT = "new-document"
+    EMERGENCY_ACCESS = "emergency-access"
+    DECLARED_CARE = "declared-care"
 
 
 # What the patient reads.
-SENTENCES = {Kind.NEW_DOCUMENT: "Un nouvel élément est arrivé dans votre dossier."}
+SENTENCES = {
+    Kind.NEW_DOCUMENT: "Un nouvel élément est arrivé dans votre dossier.",
+    Kind.EMERGENCY_ACCESS: (
+        "Un professionnel a consulté votre dossier en urgence, sans votre accord préalable. Vous pouvez lire qui et "
+        "pourquoi dans votre journal, et demander des explications."
+    ),
+    Kind.DECLARED_CARE: (
+        "Un professionnel a déclaré vous soigner avec votre accord : oral, par un code, pour un rendez-vous ou une "
+        "hospitalisation. Si ce n'est pas le cas, dites-le : vous pouvez lire qui dans votre journal, et le bloquer."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)

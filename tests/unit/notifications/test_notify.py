@@ -35,7 +35,9 @@ class Shelf:
         return any(each[:2] == (record, event_id) for each in self.told)
 
     async def put(self, record: str, event_id: str, kind: Kind) -> bool:
-        """Put it."""
+        """Put it, once an event."""
+        if await self.holds(record, event_id):
+            return False
         self.told.append((record, event_id, kind))
         return True
 
