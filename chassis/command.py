@@ -1,7 +1,7 @@
 """The command line that every service shares: run roles, list and replay dead letters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from chassis.dead_letters import DeadLetters
 from chassis.roles import Service
 from chassis.settings import Settings, UnsafeSettings
 
-Taking = tuple[Consuming, DeadLetters]
+Taking = Sequence[tuple[Consuming, DeadLetters]]  # one for each consumer group of a service
 
 
 def command(
@@ -54,8 +54,8 @@ def _letters(
     @group.command("list", help="Print each letter: id, state, class of error, since when.")
     def listed() -> None:
         async def show() -> None:
-            async with taking(settings()) as (_, letters):
-                for each in await letters.all():
+            async with taking(settings()) as taken:
+                for each in [letter for _, letters in taken for letter in await letters.all()]:
                     typer.echo(f"{each.id}  {each.state}  {each.error or '-'}  {each.at.isoformat()}")
 
         asyncio.run(show())
@@ -64,11 +64,12 @@ def _letters(
     def replayed(letter: Annotated[str | None, typer.Argument(help="A letter's id; all when absent.")] = None) -> None:
         async def again() -> bool:
             healed = True
-            async with taking(settings()) as (consuming, _):
-                ends: AsyncIterator[Any] = consuming.replay(letter)
-                async for each, end in ends:
-                    typer.echo(f"{each.id}  {end}")
-                    healed = healed and end in {"healed", "gone"}
+            async with taking(settings()) as taken:
+                for consuming, _ in taken:
+                    ends: AsyncIterator[Any] = consuming.replay(letter)
+                    async for each, end in ends:
+                        typer.echo(f"{each.id}  {end}")
+                        healed = healed and end in {"healed", "gone"}
             return healed
 
         raise typer.Exit(0 if asyncio.run(again()) else 1)

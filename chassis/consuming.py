@@ -113,6 +113,8 @@ class Consuming:
         """
         letters = await self._letters.all()
         keys = dict.fromkeys(each.key for each in letters if only is None or each.id == only)
+        if not keys:
+            return  # aiokafka cannot stop a reader that was started and asked for nothing
         reader = kafka.consumer(self._settings, auto_offset_reset="earliest")
         await reader.start()
         try:

@@ -12,10 +12,13 @@ import structlog
 from opentelemetry import trace
 
 # What a line may carry. Ids are random, codes are ours, counts are numbers; a value outside these types is dropped.
+# No record, and no document or message's key that would name one: a line tells by which rule a flow ended, and whoever
+# reads lines must not learn whose flow it was.
 FIELDS = frozenset({
-    "event", "level", "timestamp", "module", "service", "instance", "role", "trace_id", "span_id", "flow", "record",
-    "document", "event_id", "type", "topic", "partition", "offset", "consumer", "key", "action", "outcome", "status",
-    "method", "route", "ms", "count", "error", "where", "version", "reason", "port", "attempt", "decider", "from_role",
+    "event", "level", "timestamp", "module", "service", "instance", "role", "trace_id", "span_id", "flow",
+    "event_id", "type", "topic", "partition", "offset", "consumer", "action", "outcome", "rule", "purpose",
+    "actor", "application", "policies", "refused", "status", "method", "route", "ms", "count", "error", "where",
+    "version", "reason", "port", "attempt", "decider", "from_role",
 })  # fmt: skip
 _EventDict = MutableMapping[str, Any]
 

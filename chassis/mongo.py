@@ -24,7 +24,7 @@ Collection = Any
 Document = dict[str, Any]
 T = TypeVar("T")
 
-DUPLICATE_KEY = 11000
+DUPLICATE_KEY, NOT_ADMITTED = 11000, 121
 _TRANSACTION_SECONDS = 5.0
 
 
@@ -32,12 +32,22 @@ class RowsHeld(PyMongoError):
     """Another transaction held the same rows for as long as we tried: a dead process's lives on for some seconds."""
 
 
-def duplicates_of(error: BulkWriteError) -> set[int] | None:
-    """Return the positions that a unique index refused in an unordered batch; None when anything else went wrong."""
+def refusals_of(error: BulkWriteError) -> dict[int, int] | None:
+    """Return what an unordered batch was refused: position -> DUPLICATE_KEY (a unique index) or NOT_ADMITTED (`admit`).
+
+    None when anything else went wrong: nothing is certain of the batch then.
+    """
     failures = error.details.get("writeErrors", [])
-    if error.details.get("writeConcernErrors") or any(each["code"] != DUPLICATE_KEY for each in failures):
+    if error.details.get("writeConcernErrors"):
         return None
-    return {int(each["index"]) for each in failures}
+    refused = {int(each["index"]): int(each["code"]) for each in failures}
+    return refused if set(refused.values()) <= {DUPLICATE_KEY, NOT_ADMITTED} else None
+
+
+def refusal_of(error: PyMongoError) -> int | None:
+    """Return why a single write was refused, as `refusals_of` does; None when anything else went wrong."""
+    code = getattr(error, "code", None)
+    return code if code in {DUPLICATE_KEY, NOT_ADMITTED} else None
 
 
 class Mongo:
@@ -93,6 +103,28 @@ class Mongo:
         for keys, options in indexes:
             await self._database[name].create_index(keys, **options)
 
+    async def admit(self, name: str, rows: dict[str, Any]) -> None:
+        """Have a collection take in only rows that match (a query); durable on return, and for every client.
+
+        The server holds the collection alone while it changes this: whatever is inserted after the return matches, and
+        what was taken in before stands durably. Rows that stand and do not match may still be changed.
+        """
+        await self._database.command(
+            {
+                "collMod": name,
+                "validator": rows,
+                "validationLevel": "moderate",
+                "validationAction": "error",
+                "writeConcern": {"w": "majority", "j": True},
+            }
+        )
+
+    async def admitted(self, name: str) -> dict[str, Any]:
+        """Return what rows of a collection must match, as of now; empty when nothing was asked of them."""
+        found = await self._database.command({"listCollections": 1, "filter": {"name": name}})
+        options = [each["options"] for each in found["cursor"]["firstBatch"]]
+        return dict(options[0].get("validator", {})) if options else {}
+
     async def transact(self, work: Callable[[Session], Awaitable[T]], seconds: float = _TRANSACTION_SECONDS) -> T:
         """Run `work(session)` in a transaction and commit; retry what the server calls transient, at most `seconds`.
 
@@ -138,9 +170,17 @@ class Mongo:
             return True
 
     @asynccontextmanager
-    async def changes(self, name: str, operation: str) -> AsyncIterator[Callable[[float], Awaitable[Any]]]:
-        """Watch a collection; the value given waits so many seconds for a change and returns its `_id`, or None."""
-        pipeline: list[Mapping[str, Any]] = [{"$match": {"operationType": operation}}, {"$project": {"documentKey": 1}}]
+    async def changes(
+        self, name: str, operation: str, *, having: str | None = None
+    ) -> AsyncIterator[Callable[[float], Awaitable[Any]]]:
+        """Watch a collection; the value given waits so many seconds for a change and returns its `_id`, or None.
+
+        With `having`, only documents that come with this field are seen: the server passes over the others.
+        """
+        where: dict[str, Any] = {"operationType": operation}
+        if having is not None:
+            where[f"fullDocument.{having}"] = {"$exists": True}
+        pipeline: list[Mapping[str, Any]] = [{"$match": where}, {"$project": {"documentKey": 1}}]
         opened = self._database[name].watch(pipeline, max_await_time_ms=1_000)
         stream = opened if self._motor else await opened
         async with stream:

@@ -1,4 +1,4 @@
-"""What consent says and is asked: the flow's question and its sealed answer, its keys, unconfirmed deposits."""
+"""What consent says and is asked: a flow's question, its sealed answer, keys, deposits, what must be told at once."""
 
 from enum import StrEnum
 from typing import ClassVar, Literal
@@ -50,6 +50,9 @@ class DepositAttributes(Closed):
     type_system: str = Field(max_length=128)
     class_code: str | None = Field(default=None, max_length=64)
     visibility: tuple[Visibility, ...] = Field(default=(), description="Labels that narrow who sees; none: everyone.")
+    episode: Digest | None = Field(
+        default=None, description="Names the episode of care (encounter), where there is one."
+    )
 
 
 class FlowQuestion(Closed):
@@ -128,3 +131,16 @@ class DepositUnconfirmed(Fact):
     record: RecordId
     document: DocumentId
     version: int = Field(ge=1)
+
+
+class AccessAnnounced(Fact):
+    """Something that the person must learn at once, and that no preference suppresses, came into the journal."""
+
+    TYPE: ClassVar = "carnet.consent.access-announced.v1"
+
+    record: RecordId
+    kind: Literal["emergency", "declared-care"] = Field(
+        description="An emergency opened the record, or a professional declared that he cares for the person."
+    )
+    flow: str = Field(pattern=r"^[0-9a-f]{32}$", description="The flow whose entry says who and why.")
+    at: int = Field(ge=0, description="When it was decided: Unix time, milliseconds.")

@@ -15,12 +15,14 @@ FACTS: dict[str, type[Fact]] = {
     fact.TYPE: fact
     for fact in (
         identity.RecordOpened,
+        identity.RepresentationChanged,
         identity.BeatSent,
         identity.TokenKeysAnnounced,
         consent.FlowRequested,
         consent.FlowDecided,
         consent.SealingKeysAnnounced,
         consent.DepositUnconfirmed,
+        consent.AccessAnnounced,
         documents.Deposited,
         documents.DepositAbandoned,
     )

@@ -1,4 +1,4 @@
-"""`python -m services.consent`: serve, decide, consume, relay, beat, sweep; dead letters."""
+"""`python -m services.consent`: serve, decide, consume, relay, announce, beat, sweep; dead letters; rules."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -13,8 +13,13 @@ from chassis.settings import Settings
 from chassis.web import Check
 from contracts.consent import SealingKeysAnnounced
 from services.consent.api import router
-from services.consent.bootstrap import Room, bootstrap
+from services.consent.bootstrap import Room, bootstrap, desk
+from services.consent.fhir_api import PLACE, fhir_error, fhir_router
+from services.consent.review_api import review_router
+from services.consent.rules_api import rules_router
+from services.consent.rules_commands import rules_commands
 from services.consent.settings import ConsentSettings
+from services.consent.views_api import views_router
 
 _SWEEP_SECONDS = 60.0
 
@@ -31,6 +36,10 @@ def _relay(room: Room) -> AbstractAsyncContextManager[None]:
     return background(room.relay.run())
 
 
+def _announce(room: Room) -> AbstractAsyncContextManager[None]:
+    return background(room.announcing())
+
+
 def _beat(room: Room) -> AbstractAsyncContextManager[None]:
     return background(repeat(room.settings.kafka, "consent", lambda: _announced(room)))
 
@@ -40,7 +49,10 @@ def _sweep(room: Room) -> AbstractAsyncContextManager[None]:
         dealt_with = await room.questioning()
         return 0 if dealt_with else min(_SWEEP_SECONDS, room.settings.keys.unconfirmed_seconds)
 
-    return background(sweep(question))
+    async def reveal() -> float:
+        return 0 if await room.reveal_documents() else _SWEEP_SECONDS
+
+    return background(sweep(question), sweep(reveal))
 
 
 async def _announced(room: Room) -> list[Repeated]:
@@ -50,7 +62,7 @@ async def _announced(room: Room) -> list[Repeated]:
 
 
 def _routers(room: Room) -> list[APIRouter]:
-    return [router(room)]
+    return [router(room), views_router(room), fhir_router(room), review_router(room), rules_router(room)]
 
 
 def _checks(room: Room) -> dict[str, Check]:
@@ -73,17 +85,27 @@ async def _taking(settings: Settings) -> AsyncIterator[Taking]:
     if not isinstance(settings, ConsentSettings):
         raise TypeError
     async with bootstrap(settings) as room:
-        yield room.consuming, room.letters
+        yield [(room.consuming, room.letters)]
 
 
 SERVICE = Service(
     name="consent",
     bootstrap=_room,
-    roles={"decide": _decide, "consume": _consume, "relay": _relay, "beat": _beat, "sweep": _sweep},
+    roles={
+        "decide": _decide,
+        "consume": _consume,
+        "relay": _relay,
+        "announce": _announce,
+        "beat": _beat,
+        "sweep": _sweep,
+    },
     routers=_routers,
     checks=_checks,
+    dialects={PLACE: fhir_error},
 )
 
 if __name__ == "__main__":
-    command(SERVICE, ConsentSettings, _taking)(prog_name="python -m services.consent")
+    app = command(SERVICE, ConsentSettings, _taking)
+    app.add_typer(rules_commands(ConsentSettings, desk), name="rules")
+    app(prog_name="python -m services.consent")
     sys.exit(0)

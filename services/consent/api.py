@@ -11,54 +11,137 @@ from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
 from services.consent.bootstrap import Room
-from services.consent.domain.flow import Change
+from services.consent.domain.codes import MOST_CODES, code_digest
+from services.consent.domain.entry import MAIN, Entry
+from services.consent.domain.flow import Care, Change, Evidence
+from services.consent.domain.judging import MOST_CARE_MS
 from services.consent.domain.record import Directive
+from services.consent.domain.rules import Rules
 from services.consent.flows import actor_of
 from services.consent.own_flows import Asking, Refused
 from services.consent.phrases import entry_view
-from services.consent.ports import OutcomeUnknown, RecordUnknown
+from services.consent.ports import OutcomeUnknown, RecordUnknown, RulesUnsettled, UnknownRules
 from services.consent.use_cases.change_directives import AlreadyOver, NothingSuch, TooMany
 from services.consent.use_cases.decide import Contended
+from services.consent.use_cases.declare_care import WrongCode, WrongTime
 
 _T = TypeVar("_T")
-_RPPS_DIGITS = 11
+_RPPS_DIGITS, _DAY_MS = 11, 86_400_000
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)  # the journal must be able to say it, in Paris time
 _FHIR_ID = r"^(?:[a-z2-7]{26}-)?[a-z2-7]{26}$"
 
 
+# What each kind of directive is about: exactly one of these fields, "" for nothing.
+_ABOUT: dict[str, tuple[str, ...]] = {
+    "authorise": ("professional", "organisation", "profession", "team"),
+    "treating-doctor": ("professional",),
+    "block": ("professional", "organisation"),
+    "hide": ("document", "type", "episode_of"),
+    "oppose-prevention": ("", "topic"),
+    "close-emergency": ("to",),
+    "preset": ("preset",),
+}
+_PREFIX = {
+    "organisation": "organisation:", "profession": "profession:", "type": "type:", "topic": "topic:", "to": "",
+    "preset": "",
+}  # fmt: skip
+_Rpps = Annotated[str, Field(pattern=r"^[0-9]{11,12}$", description="RPPS, or '8' + RPPS.")]
+
+
 class DirectiveBody(BaseModel):
-    """A directive to begin. Exactly one subject, but for `oppose`, which is about the whole record."""
+    """A directive to begin, or a preset that replaces the general ones. Exactly one subject where its kind has any."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["authorise", "block", "hide", "oppose"]
-    professional: str | None = Field(default=None, pattern=r"^[0-9]{11,12}$", description="RPPS, or '8' + RPPS.")
+    kind: Literal[
+        "authorise", "treating-doctor", "block", "hide", "oppose", "oppose-export", "oppose-prevention",
+        "close-emergency", "open-hidden", "close", "ask-me", "preset",
+    ]  # fmt: skip
+    professional: _Rpps | None = None
     organisation: str | None = Field(default=None, pattern=r"^[0-9A-Z]{9,10}$", description="FINESS.")
+    profession: str | None = Field(default=None, pattern=r"^[0-9A-Z]{1,4}$", description="A code of TRE_G15.")
+    team: tuple[_Rpps, ...] | None = Field(default=None, min_length=1, max_length=50)
     document: str | None = Field(default=None, pattern=_FHIR_ID, description="Id of a DocumentReference.")
+    type: str | None = Field(default=None, pattern=r"^[0-9A-Za-z_.-]{1,64}$", description="A document type's code.")
+    episode_of: str | None = Field(default=None, pattern=_FHIR_ID, description="A document: its whole episode of care.")
+    topic: str | None = Field(default=None, pattern=r"^[a-z-]{1,40}$", description="A prevention topic's code.")
+    to: Literal["samu", "others"] | None = Field(default=None, description="Whom an emergency opens the record to.")
+    preset: Literal["legal", "careful", "closed"] | None = None
     until: AwareDatetime | None = Field(
         default=None, lt=_LATEST, description="ISO 8601 with its offset; without end if absent."
     )
 
     @model_validator(mode="after")
     def _one_subject(self) -> "DirectiveBody":
-        given = {name for name in ("professional", "organisation", "document") if getattr(self, name) is not None}
-        wanted: dict[str, list[set[str]]] = {"oppose": [set()], "hide": [{"document"}]}
-        if given not in wanted.get(self.kind, [{"professional"}, {"organisation"}]):
-            raise ValueError(f"'{self.kind}' needs exactly its own subject")
+        names = ("professional", "organisation", "profession", "team", "document", "type", "episode_of", "topic", "to",
+                 "preset")  # fmt: skip
+        given = [name for name in names if getattr(self, name) is not None]
+        allowed = _ABOUT.get(self.kind, ("",))
+        if len(given) > 1 or (given or [""])[0] not in allowed:
+            raise ValueError(
+                f"'{self.kind}' needs exactly its own subject: {' or '.join(filter(None, allowed)) or 'none'}"
+            )
+        if self.kind == "preset" and self.until is not None:
+            raise ValueError("a preset has no end: choose another one")
         return self
 
     def change(self) -> Change:
         """Return the domain's word for it."""
-        subject = None
-        if self.professional:
-            national = "8" + self.professional if len(self.professional) == _RPPS_DIGITS else self.professional
-            subject = f"person:{national}"
-        elif self.organisation:
-            subject = f"organisation:{self.organisation}"
-        elif self.document:
-            subject = self.document.rpartition("-")[2]
         until = int(self.until.timestamp() * 1000) if self.until else None
-        return Change(self.kind, subject, until)
+        if self.team:
+            return Change(self.kind, "team", until, members=tuple(_person(each) for each in self.team))
+        if self.professional:
+            return Change(self.kind, _person(self.professional), until)
+        if self.document:
+            return Change(self.kind, self.document.rpartition("-")[2], until)
+        if self.episode_of:
+            return Change(self.kind, f"episode-of:{self.episode_of.rpartition('-')[2]}", until)
+        for name, prefix in _PREFIX.items():
+            if (value := getattr(self, name)) is not None:
+                return Change(self.kind, prefix + value, until)
+        return Change(self.kind, None, until)
+
+
+class CareBody(BaseModel):
+    """A care relation that a professional declares; without `until`, the longest that its evidence may last."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    evidence: Evidence
+    until: AwareDatetime | None = Field(default=None, lt=_LATEST)
+    code: str | None = Field(default=None, min_length=1, max_length=40, description="The patient's one-time code.")
+
+    @model_validator(mode="after")
+    def _with_its_code(self) -> "CareBody":
+        if (self.code is not None) != (self.evidence == "code"):
+            raise ValueError("'code' needs the patient's code, and nothing else may bring one")
+        return self
+
+    def care(self, record: str, now: int) -> Care:
+        """Return the domain's word for it."""
+        until = int(self.until.timestamp() * 1000) if self.until else now + MOST_CARE_MS[self.evidence]
+        return Care(self.evidence, until, code_digest(record, self.code) if self.code else None)
+
+
+class CodesBody(BaseModel):
+    """How many one-time codes, good for how many days."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    count: int = Field(default=1, ge=1, le=MOST_CODES)
+    days: int = Field(default=1, ge=1, le=365)
+
+
+class AnnouncementBody(BaseModel):
+    """Which document was announced to the patient."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    document: str = Field(pattern=_FHIR_ID, description="Id of a DocumentReference.")
+
+
+def _person(rpps: str) -> str:
+    return f"person:{'8' + rpps if len(rpps) == _RPPS_DIGITS else rpps}"
 
 
 def router(room: Room) -> APIRouter:
@@ -70,29 +153,49 @@ def router(room: Room) -> APIRouter:
     @routes.post("/directives", status_code=201)
     async def begin(body: DirectiveBody, caller: Token) -> dict[str, Any]:
         decided = await _tried(room, room.change_directives(_asking(caller), body.change()))
-        return {"id": decided.flow.id, "kind": body.kind, "entry": decided.entry.version if decided.entry else None}
+        return {"id": decided.flow.id, "kind": body.kind, "entry": _number(decided.entry)}
 
     @routes.delete("/directives/{directive}")
     async def end(directive: str, caller: Token) -> dict[str, Any]:
         decided = await _tried(room, room.change_directives(_asking(caller), Change("end", ends=directive)))
-        return {"ended": directive, "entry": decided.entry.version if decided.entry else None}
+        return {"ended": directive, "entry": _number(decided.entry)}
 
     @routes.get("/directives")
     async def directives(caller: Token) -> dict[str, Any]:
         found = await _tried(room, room.read_directives(_asking(caller)))
         return {"directives": [_directive(each) for each in found]}
 
+    @routes.post("/codes", status_code=201)
+    async def codes(body: CodesBody, caller: Token) -> dict[str, Any]:
+        until = room.clock() + body.days * _DAY_MS
+        decided, made = await _tried(room, room.make_codes(_asking(caller), body.count, until))
+        return {"id": decided.flow.id, "codes": list(made), "until": _at(until)}
+
+    @routes.post("/care", status_code=202)
+    async def care(body: CareBody, caller: Token) -> dict[str, Any]:
+        """Take a professional's declaration; the answer is the same whether the patient's choices let it count."""
+        declared = body.care(caller.record, room.clock())
+        await _tried(room, room.declare_care(_asking(caller), declared))
+        return {"evidence": body.evidence, "until": _at(declared.until)}
+
+    @routes.post("/announcements", status_code=202)
+    async def announce(body: AnnouncementBody, caller: Token) -> dict[str, Any]:
+        """Take a professional's announcement; the answer is the same whether the patient's choices let it count."""
+        await _tried(room, room.announce_document(_asking(caller), body.document.rpartition("-")[2]))
+        return {"document": body.document}
+
     @routes.get("/journal")
     async def journal(
         caller: Token,
-        before: Annotated[int | None, Query(ge=1, description="Entries older than this version.")] = None,
+        before: Annotated[int | None, Query(ge=1, description="Entries older than this number.")] = None,
         count: Annotated[int, Query(alias="_count", ge=1, le=500)] = 100,
     ) -> dict[str, Any]:
         entries = await _tried(room, room.read_journal(_asking(caller), before, count))
-        more = entries[-1].version if len(entries) == count and entries[-1].version > 1 else None
+        numbers = [each.n for each in entries if each.stream == MAIN]
+        more = numbers[-1] if len(numbers) == count and numbers[-1] > 1 else None
         return {
             "record": caller.record,
-            "entries": [entry_view(entry, room.rules) for entry in entries],
+            "entries": [entry_view(entry, await _rules_of(room, entry)) for entry in entries],
             "next": f"/consent/journal?before={more}&_count={count}" if more else None,
         }
 
@@ -111,20 +214,32 @@ async def _tried(room: Room, work: Awaitable[_T]) -> _T:
         raise Problem(422, "already-over", "'until' is past: nothing would change. Name a time to come.") from None
     except TooMany:
         raise Problem(409, "too-many-directives", "End some directives before you add another.") from None
+    except WrongTime:
+        raise Problem(422, "care-time", "'until' is past, or further ahead than this evidence may last.") from None
+    except WrongCode:
+        raise Problem(422, "code-wrong", "This code is not valid: ask the patient for another one.") from None
     except RecordUnknown:
         raise Problem(503, "record-not-ready", "The record is being opened; try again in a moment.") from None
-    except (OutcomeUnknown, Contended):
+    except (OutcomeUnknown, Contended, RulesUnsettled):
         detail = "Nothing is certain; read your directives again before you retry."
         raise Problem(503, "consent-unreachable", detail) from None
 
 
 def _refusal(room: Room, refused: Refused) -> Problem:
-    outcome = refused.decided.outcome
+    outcome, entry = refused.decided.outcome, refused.decided.entry
     told = outcome is not None and (outcome.verdict == "red-line" or refused.decided.flow.actor.kind == "patient")
-    if not told or outcome is None:
+    if not told or outcome is None or entry is None:
         return Problem(403, "not-for-you", "Only the person whom the record is about may do this.")
-    rule = room.rules[outcome.rule]
+    rule = room.in_force.judged_by(entry.policies)[outcome.rule]
     return Problem(403, outcome.verdict, rule.sentence, rule=rule.id, law=rule.law)
+
+
+async def _rules_of(room: Room, entry: Entry) -> Rules:
+    """Return the rules that judged an entry; those in force for one that is older than every activation."""
+    try:
+        return await room.archive.rules(entry.policies)
+    except (UnknownRules, RulesUnsettled):
+        return room.in_force.rules
 
 
 def _asking(caller: AccessToken) -> Asking:
@@ -132,4 +247,15 @@ def _asking(caller: AccessToken) -> Asking:
 
 
 def _directive(each: Directive) -> dict[str, Any]:
-    return {"id": each.id, "kind": each.kind, "subject": each.subject, "since": each.since, "until": each.until}
+    said = {"id": each.id, "kind": each.kind, "subject": each.subject, "since": each.since, "until": each.until}
+    # A one-time code's digest is no use to anybody.
+    return said | {"members": list(each.members)} if each.subject == "team" else said
+
+
+def _number(entry: Entry | None) -> int | None:
+    # The number in its stream; a version would tell that entries stand between that the patient may not read yet.
+    return entry.n if entry else None
+
+
+def _at(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,27 +1,39 @@
-"""Facts that consent takes in: records that open, deposits that stand or never will."""
+"""Facts that consent takes in: records that open, whom they obey, deposits that stand or never will."""
 
+from collections.abc import Awaitable
 from time import time
 
 from prometheus_client import Gauge
 
-from chassis.consuming import Consuming
+from chassis.consuming import Consuming, DependencyUnreachable
 from contracts.documents import DepositAbandoned, Deposited
-from contracts.identity import BeatSent, RecordOpened
+from contracts.identity import BeatSent, RecordOpened, RepresentationChanged
 from contracts.registry import Envelope, topic_of
+from services.consent.domain.representation import Holder, Representation
+from services.consent.ports import RulesUnsettled
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
 from services.consent.use_cases.open_record import OpenRecord
+from services.consent.use_cases.represent_record import RepresentRecord
 
 IDENTITY_BEAT = Gauge("carnet_consent_identity_beat_seconds", "Unix time of the last beat taken in.", ["partition"])
 
 
 def subscribe(
-    consuming: Consuming, opening: OpenRecord, confirming: ConfirmDeposit, abandoning: AbandonDeposit
-) -> None:
+    consuming: Consuming, opening: OpenRecord, representing: RepresentRecord, confirming: ConfirmDeposit,
+    abandoning: AbandonDeposit,
+) -> None:  # fmt: skip
     """Bind each fact to its use case."""
 
     async def on_opened(envelope: Envelope, fact: RecordOpened) -> None:
-        await opening(fact.record, envelope.id)
+        await _settled(opening(fact.record, envelope.id))
+
+    async def on_represented(envelope: Envelope, fact: RepresentationChanged) -> None:
+        # A record's first two facts are made at once, and either may come first.
+        await _settled(opening(fact.record, f"opened-by-{envelope.id}"))
+        holders = tuple(Holder(each.holder, each.role, each.scopes) for each in fact.holders)
+        said = Representation(fact.version, fact.minor, fact.deceased, holders)
+        await _settled(representing(fact.record, said, envelope.id))
 
     async def on_beat(_: Envelope, fact: BeatSent) -> None:
         IDENTITY_BEAT.labels(str(fact.partition)).set(time())
@@ -30,7 +42,20 @@ def subscribe(
         await confirming(fact.record, fact.document, fact.version, fact.digest)
 
     async def on_abandoned(envelope: Envelope, fact: DepositAbandoned) -> None:
-        await abandoning(fact.record, fact.document, fact.version, envelope.id)
+        await _settled(abandoning(fact.record, fact.document, fact.version, envelope.id))
 
-    consuming.on(topic_of(RecordOpened), (RecordOpened, on_opened), (BeatSent, on_beat))
+    consuming.on(
+        topic_of(RecordOpened),
+        (RecordOpened, on_opened),
+        (RepresentationChanged, on_represented),
+        (BeatSent, on_beat),
+    )
     consuming.on(topic_of(Deposited), (Deposited, on_deposited), (DepositAbandoned, on_abandoned))
+
+
+async def _settled(work: Awaitable[None]) -> None:
+    """Await a use case that writes an entry; while no rules can be loaded that is not the event's fault: it waits."""
+    try:
+        await work
+    except RulesUnsettled as error:
+        raise DependencyUnreachable from error

@@ -1,28 +1,29 @@
 """From a proved question to a flow, and from a decision to the answer that its asker may read."""
 
+import time
+
 from opentelemetry.trace import SpanKind
 
-from chassis import logs, telemetry
+from chassis import telemetry
 from chassis.flows import DROPPED
 from chassis.hearing import Heard, Judged
 from chassis.sealing import b64, canonical, derive, digest
 from chassis.tokens import AccessToken, TokenRefused, TokenVerifier
 from contracts.consent import FlowAnswer, FlowQuestion, Grant
-from services.consent.domain.flow import Action, Actor, Deposit, Flow
-from services.consent.domain.rules import Rules
-from services.consent.ports import Held
+from services.consent.decisions import tell
+from services.consent.domain.flow import Action, Actor, Deposit, Flow, Reason
+from services.consent.ports import Held, InForce
 from services.consent.use_cases.decide import Decide, Decided
 
 # What a service may ask for in its own name, and under which purpose the patient sees it.
 _OWN_FLOWS = {"notifications": (Action.NOTIFY, "NOTIFY", "Avis de Carnet")}
-_log = logs.get("flows")
 
 
 class Judge:
     """Judges what deciders hear: the caller's own token is verified here again, whatever the asker says of it."""
 
-    def __init__(self, decide: Decide, verifier: TokenVerifier, rules: Rules) -> None:
-        self._decide, self._verifier, self._rules = decide, verifier, rules
+    def __init__(self, decide: Decide, verifier: TokenVerifier, in_force: InForce) -> None:
+        self._decide, self._verifier, self._in_force = decide, verifier, in_force
 
     async def __call__(self, heard: Heard) -> Judged | None:
         """Return the answer; None for a question that is dropped."""
@@ -33,21 +34,23 @@ class Judge:
             f"decide {flow.action}",
             SpanKind.CONSUMER,
             parent=heard.traceparent,
-            attributes={"carnet.flow": heard.flow, "carnet.record": heard.record},
+            attributes={"carnet.flow": heard.flow},
         ) as span:
+            started = time.perf_counter()
             decided = await self._decide(flow)
             if decided is None:
                 DROPPED.labels("late-or-changed").inc()
                 return None
             answer = self._answer(decided)
             span.set_attribute("carnet.outcome", answer.outcome)
-            _log.info("decided", flow=heard.flow, action=flow.action, outcome=answer.outcome)
+            tell(decided, started)
         entry = decided.entry
         return Judged(answer, {"entry": digest(canonical(entry.clear)), "at": entry.at} if entry else {})
 
     def _flow(self, heard: Heard) -> Flow | None:
         try:
-            actor, purpose = self._asker(heard)
+            token = self._token(heard)
+            actor, purpose = self._itself(heard) if token is None else (actor_of(token), token.purpose)
         except TokenRefused as refused:
             DROPPED.labels(refused.slug).inc()
             return None
@@ -66,30 +69,37 @@ class Judge:
             actor=actor,
             documents=question.documents,
             deposit=deposit,
+            reason=Reason(token.emergency.code, token.emergency.text) if token and token.emergency else None,
+            auth_time=token.auth_time if token else 0,
             because=question.cause,
             deadline_ms=heard.deadline_ms,
         )
 
-    def _asker(self, heard: Heard) -> tuple[Actor, str]:
-        """Return who asks: the bearer of the token, or the service itself where it may ask in its own name."""
-        token, role = heard.question.token, heard.certificate.role
-        if token is None:
-            action, purpose, name = _OWN_FLOWS.get(role, (None, "", ""))
-            if action != Action(heard.question.action.value):
-                raise TokenRefused("token-missing")
-            return Actor("service", role, name, role, name, "service"), purpose
-        read = self._verifier.verify(token)
+    def _token(self, heard: Heard) -> AccessToken | None:
+        """Return the caller's token, believed; None where the service asks in its own name."""
+        if heard.question.token is None:
+            return None
+        read = self._verifier.verify(heard.question.token)
         if read.record != heard.record:
             raise TokenRefused("token-other-record")
-        return actor_of(read), read.purpose
+        return read
+
+    @staticmethod
+    def _itself(heard: Heard) -> tuple[Actor, str]:
+        """Return the service that asks, and its purpose, where it may ask in its own name."""
+        role = heard.certificate.role
+        action, purpose, name = _OWN_FLOWS.get(role, (None, "", ""))
+        if action != Action(heard.question.action.value):
+            raise TokenRefused("token-missing")
+        return Actor("service", role, name, role, name, "service"), purpose
 
     def _answer(self, decided: Decided) -> FlowAnswer:
         """Say why only to the patient; others learn a reason only where a public red line is the reason."""
         outcome, flow = decided.outcome, decided.flow
-        if outcome is None:
+        if outcome is None or decided.entry is None:
             return FlowAnswer(outcome="stale")
         if outcome.verdict == "red-line" or (outcome.verdict == "refused" and flow.actor.kind == "patient"):
-            rule = self._rules[outcome.rule]
+            rule = self._in_force.judged_by(decided.entry.policies)[outcome.rule]
             return FlowAnswer(outcome=outcome.verdict, rule=rule.id, law=rule.law, sentence=rule.sentence)
         if outcome.verdict != "allowed":
             return FlowAnswer(outcome=outcome.verdict)
@@ -101,19 +111,17 @@ class Judge:
 def _whole(action: Action, question: FlowQuestion) -> bool:
     """Say whether a question names what its action is about; consent's own interface is not asked for from outside."""
     if action is Action.DEPOSIT:
-        # What a patient may not know yet needs a reserved stream of the journal; until there is one, it may not enter.
-        announced = question.deposit is not None and "INVISIBLE_PATIENT" not in question.deposit.visibility
-        return announced and not question.documents
+        return question.deposit is not None and not question.documents
     named = bool(question.documents) if action in {Action.READ, Action.NOTIFY} else action is Action.LIST
     return named and question.deposit is None
 
 
 def actor_of(token: AccessToken) -> Actor:
     """Return who a token speaks for."""
-    organisation = token.organisation
+    organisation, representative = token.organisation, token.representative
     return Actor(
         kind=token.actor,
-        id=token.sub,
+        id=representative.holder if representative else token.sub,
         name=token.name,
         application=token.application.id,
         application_name=token.application.name,

@@ -1,10 +1,12 @@
 """Flows of consent's own interface: judged in process by the same use case as those that come through Kafka."""
 
+import time
 from dataclasses import dataclass
 from uuid import uuid4
 
 from chassis.sealing import canonical, digest
-from services.consent.domain.flow import Action, Actor, Change, Flow, compact
+from services.consent.decisions import tell
+from services.consent.domain.flow import Action, Actor, Care, Change, Flow, compact
 from services.consent.ports import RecordUnknown
 from services.consent.use_cases.decide import Decide, Decided
 
@@ -32,9 +34,14 @@ class OwnFlows:
     def __init__(self, decide: Decide) -> None:
         self._decide = decide
 
-    async def __call__(self, asking: Asking, action: Action, change: Change | None = None) -> Decided:
+    async def __call__(
+        self, asking: Asking, action: Action, change: Change | None = None, *, care: Care | None = None,
+        documents: tuple[str, ...] = (),
+    ) -> Decided:  # fmt: skip
         """Return the decision that allows; raise Refused, RecordUnknown, Contended or OutcomeUnknown."""
-        said = {"record": asking.record, "action": action, "change": compact(change) if change else {}}
+        started = time.perf_counter()
+        what = {name: compact(each) for name, each in (("change", change), ("care", care)) if each}
+        said = {"record": asking.record, "action": action, "documents": list(documents), **what}
         decided = await self._decide.one(
             Flow(
                 id=uuid4().hex,
@@ -43,9 +50,12 @@ class OwnFlows:
                 action=action,
                 purpose=asking.purpose,
                 actor=asking.actor,
+                documents=documents,
                 change=change,
+                care=care,
             )
         )
+        tell(decided, started)
         if decided.outcome is None:
             raise RecordUnknown
         if decided.outcome.verdict != "allowed":

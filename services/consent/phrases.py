@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.consent.domain.entry import Entry
+from services.consent.domain.entry import Entry, Reviewing
 from services.consent.domain.flow import Action, Actor, Change, Flow
+from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
 
 _PARIS = ZoneInfo("Europe/Paris")
@@ -14,6 +15,9 @@ _MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "ao
 _PURPOSES = {
     "TREAT": "pour vos soins",
     "PATRQT": "à votre demande",
+    "BTG": "en urgence, sans votre accord préalable",
+    "ETREAT": "pour un appel au SAMU",
+    "PREVENT": "pour des conseils de prévention",
     "NOTIFY": "pour vous prévenir",
     "COVERAGE": "pour une assurance",
     "HPAYMT": "pour un remboursement",
@@ -25,6 +29,8 @@ _PURPOSES = {
 _DONE = {
     Action.DEPOSIT: "{have} déposé un document",
     Action.READ: "{have} lu un document",
+    Action.PREVENT: "{have} préparé des conseils de prévention",
+    Action.ANNOUNCE: "{have} annoncé un résultat, qui devient visible",
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
@@ -33,11 +39,40 @@ _ASKED = {
     Action.DEPOSIT: "{have} voulu déposer un document",
     Action.LIST: "{have} voulu voir la liste des documents",
     Action.READ: "{have} voulu lire un document",
+    Action.EXPORT: "{have} voulu copier le dossier",
+    Action.PREVENT: "{have} voulu préparer des conseils de prévention",
+    Action.DECLARE_CARE: "{have} voulu déclarer vous soigner",
+    Action.ANNOUNCE: "{have} voulu annoncer un résultat",
     Action.NOTIFY: "{have} voulu vous prévenir d'une nouveauté",
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
+    Action.DECLARE_CARE: "{have} voulu déclarer un accord oral pour des soins",
 }
+_HAPPENED = {
+    "opened": "Votre dossier a été ouvert",
+    "represented": "Carnet a appris qui peut agir pour vous",
+    "abandoned": "Un dépôt inachevé a été annulé",
+    "revealed": "Un résultat déposé il y a un mois est devenu visible de lui-même",
+}
+
+
+_EVIDENCE = {
+    "code": "par un code que vous lui avez donné",
+    "admission": "pour une hospitalisation dans son établissement",
+    "appointment": "pour un rendez-vous",
+    "declared": "en affirmant que vous lui avez donné votre accord de vive voix",
+}
+_DOCTORS = {"authorise": "autorisé", "treating-doctor": "déclaré comme médecin traitant", "block": "bloqué"}
+_CHOICES = {
+    "close": "fermé votre dossier aux professionnels, sauf urgence",
+    "ask-me": "demandé que l'on vous demande toujours votre accord à vous-même",
+    "open-hidden": "permis que ce que vous masquez soit vu en cas d'urgence",
+    "oppose-export": "refusé toute copie complète de votre dossier",
+}
+_PRESETS = {"legal": "ce que la loi prévoit", "careful": "prudent", "closed": "fermé"}
+_SHOWN = {Action.LIST: "a vu la liste des documents", Action.READ: "a lu un document"}
+_IN_EMERGENCY = {"BTG": "en urgence, sans accord préalable", "ETREAT": "pour la régulation du SAMU"}
 
 
 def when(at: int) -> str:
@@ -50,15 +85,17 @@ def when(at: int) -> str:
 def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
     """Return an entry as the patient's interface gives it: codes for programs, and one French sentence for people."""
     view: dict[str, Any] = {
-        "version": entry.version,
-        "at": datetime.fromtimestamp(entry.at / 1000, _PARIS).isoformat(timespec="milliseconds"),
+        "n": entry.n,
+        "stream": entry.stream,
+        "at": _iso(entry.at),
         "kind": entry.kind,
         "policies": entry.policies,
     }
     flow, outcome = entry.flow, entry.outcome
+    if entry.reviewing is not None:
+        return view | _reviewing(entry.reviewing, entry.at)
     if flow is None or outcome is None:
-        said = "Votre dossier a été ouvert" if entry.kind == "opened" else "Un dépôt inachevé a été annulé"
-        return view | {"phrase": f"{said}, {when(entry.at)}."}
+        return view | {"phrase": f"{_HAPPENED[entry.kind]}, {when(entry.at)}."}
     # A rule of an older version keeps its id; its sentence may have gone with it.
     rule = rules.rules.get(outcome.rule)
     because = {"id": outcome.rule, "law": rule.law if rule else "", "sentence": rule.sentence if rule else ""}
@@ -74,6 +111,47 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
         "rule": because,
         "phrase": _phrase(entry.at, flow, outcome.verdict, outcome.count, because["sentence"]),
     }
+
+
+def review_view(review: Review, access: Entry) -> dict[str, Any]:
+    """Return what an officer must review: who, when and why.
+
+    No document, no count and no rule: an officer learns nothing of the record, nor what the person hides in it.
+    """
+    flow = access.flow
+    if flow is None:
+        raise ValueError("an access without a flow")
+    done = f"{_SHOWN[flow.action]}, {_IN_EMERGENCY[flow.purpose]}"
+    why = flow.reason
+    because = f"Motif ({why.code}) : « {why.text} »." if why else "Aucun motif n'a été donné."
+    return {
+        "flow": review.flow,
+        "record": review.record,
+        "at": _iso(access.at),
+        "opened_at": _iso(review.opened_at),
+        "due_at": _iso(review.due_at),
+        "who": _who(flow.actor),
+        "action": flow.action,
+        "purpose": flow.purpose,
+        "reason": {"code": why.code, "text": why.text} if why else None,
+        "phrase": f"{when(access.at).capitalize()}, {_named(flow.actor)} {done}. {because}",
+    }
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, _PARIS).isoformat(timespec="milliseconds")
+
+
+def _reviewing(said: Reviewing, at: int) -> dict[str, Any]:
+    """Return what the person reads of an officer: that he looked at an access, or what he answers about it."""
+    officer = f"{said.by.name}, pour la protection des données de {said.by.organisation_name or said.by.organisation}"
+    access = f"l'accès en urgence du {when(said.at).removeprefix('le ')}"
+    view = {"who": _who(said.by), "flow": said.flow}
+    if said.answer is None:
+        return view | {"phrase": f"{when(at).capitalize()}, {officer}, a examiné {access}."}
+    found = "il était justifié" if said.justified else "il n'était pas justifié"
+    phrase = f"{when(at).capitalize()}, {officer}, a répondu sur {access} : {found}. Réponse : « {said.answer} »"
+    return view | {"answer": said.answer, "justified": said.justified, "phrase": phrase}
 
 
 def _who(actor: Actor) -> dict[str, str | None]:
@@ -97,7 +175,8 @@ def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str
         "conflict": "Refusé : un autre contenu porte déjà ce numéro",
     }[verdict]
     what = what.format(have="avez" if flow.actor.kind == "patient" else "a")
-    return f"{when(at).capitalize()}, {_named(flow.actor)} {what}, {purpose}. {end}. {sentence}".strip()
+    reason = f" Raison donnée : « {flow.reason.text} »." if flow.reason else ""
+    return f"{when(at).capitalize()}, {_named(flow.actor)} {what}, {purpose}. {end}. {sentence}{reason}".strip()
 
 
 def _named(actor: Actor) -> str:
@@ -113,20 +192,50 @@ def _what(flow: Flow, count: int) -> str:
     if flow.action is Action.LIST:
         number = {0: "aucun document visible", 1: "1 document visible"}.get(count, f"{count} documents visibles")
         return f"{{have}} vu la liste des documents ({number})"
+    if flow.action is Action.EXPORT:
+        return f"{{have}} copié le dossier ({count} documents)"
+    if flow.action is Action.DECLARE_CARE and flow.care is not None:
+        return f"{{have}} déclaré vous soigner, {_EVIDENCE[flow.care.evidence]}, jusqu'au {_until(flow.care.until)}"
     if flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:
         return _changed(flow.change)
     return _DONE[flow.action]
 
 
-def _changed(change: Change) -> str:
-    subject = (change.subject or "").partition(":")
-    named = {"person": "le professionnel", "organisation": "la structure"}.get(subject[0], "le document")
-    number = subject[2] or subject[0]
-    until = f" jusqu'au {when(change.until).removeprefix('le ')}" if change.until else ""
-    return {
-        "authorise": f"avez autorisé {named} {number}{until}",
-        "block": f"avez bloqué {named} {number}{until}",
-        "hide": f"avez masqué un document aux professionnels{until}",
-        "oppose": f"vous êtes opposé à votre dossier{until}",
-        "end": "avez mis fin à un de vos choix",
-    }[change.kind]
+def _until(at: int) -> str:
+    return when(at).removeprefix("le ")
+
+
+def _changed(change: Change) -> str:  # noqa: PLR0911 - a table: one choice, one sentence
+    until = f" jusqu'au {_until(change.until)}" if change.until else ""
+    head, _, tail = (change.subject or "").partition(":")
+    if change.kind == "end":
+        return "avez mis fin à un de vos choix"
+    if change.kind == "preset":
+        return f"avez choisi le réglage d'ensemble « {_PRESETS[head]} »"
+    if change.kind in _DOCTORS:
+        return f"avez {_DOCTORS[change.kind]} {_subject(head, tail, len(change.members))}{until}"
+    if change.kind == "code":
+        number = len(change.members)
+        codes = "un code à usage unique" if number == 1 else f"{number} codes à usage unique"
+        return f"avez fait {codes}, à donner à un professionnel{until}"
+    if change.kind == "hide":
+        hidden = {"type": f"les documents de type {tail}", "episode": "les documents d'un épisode de soins"}
+        return f"avez masqué {hidden.get(head, 'un document')} aux professionnels{until}"
+    if change.kind == "oppose":
+        return f"vous êtes opposé à votre dossier{until}"
+    if change.kind == "oppose-prevention":
+        return f"avez refusé les conseils de prévention{f' sur « {tail} »' if tail else ''}{until}"
+    if change.kind == "close-emergency":
+        whom = "au SAMU" if head == "samu" else "aux professionnels, en urgence,"
+        return f"avez refusé d'avance {whom} l'ouverture de votre dossier{until}"
+    return f"avez {_CHOICES[change.kind]}{until}"
+
+
+def _subject(head: str, tail: str, members: int) -> str:
+    named = {
+        "person": f"le professionnel {tail}",
+        "organisation": f"la structure {tail}",
+        "profession": f"la profession {tail}",
+        "team": f"une équipe de {members} professionnels",
+    }
+    return named[head]

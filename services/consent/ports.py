@@ -1,11 +1,15 @@
 """What consent needs of the world, as promises."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Literal, Protocol
 
-from services.consent.domain.entry import Entry
-from services.consent.domain.record import Document
+from services.consent.domain.bundle import Bundle
+from services.consent.domain.entry import Announced, Entry, Reviewing
+from services.consent.domain.record import Document, Record
+from services.consent.domain.review import Review
+from services.consent.domain.rules import Rules
 
 Clock = Callable[[], int]
 """Unix time in milliseconds."""
@@ -23,13 +27,50 @@ class OutcomeUnknown(Exception):
     """The database did not say whether it took the entries: they are read again by cause, and nobody is answered."""
 
 
+class RulesUnsettled(Exception):
+    """The rules in force cannot be loaded here, and nothing is judged until they can.
+
+    Their texts are not what they were, or this process cannot put its questions to them.
+    """
+
+
+class UnknownRules(LookupError):
+    """No bundle of this digest is kept."""
+
+
+class Fate(Enum):
+    """What became of an entry that was to be inserted."""
+
+    STANDS = auto()  # durably
+    TAKEN = auto()  # its version, its cause or its place in the stream stood already
+    OUTDATED = auto()  # the journal takes entries of other rules: these are in force no more
+
+    def __bool__(self) -> bool:
+        return self is Fate.STANDS
+
+
 class Journal(Protocol):
     """The entries of every record, and the lock that they are."""
 
-    async def append(self, entries: Sequence[Entry]) -> list[bool]:
-        """Insert entries, at most one a record; True where one stands durably, False where a version or cause stood.
+    async def append(self, entries: Sequence[Entry]) -> list[Fate]:
+        """Insert entries, at most one a record, and tell the fate of each.
 
         Raises OutcomeUnknown when the database did not say.
+        """
+
+    async def append_together(self, entries: Sequence[Entry]) -> Fate:
+        """Insert entries of one record, all durably or none, and tell their fate.
+
+        Raises OutcomeUnknown when the database did not say.
+        """
+
+    async def last(self, record: str, stream: str) -> int:
+        """Return the number of a stream's newest entry; 0 while it has none."""
+
+    async def seen(self, record: str, streams: Collection[str], before: int | None, limit: int) -> list[Entry]:
+        """Return entries of these streams, the newest first.
+
+        `limit` of the main one, from below a number of it, and those of the others that stand between them.
         """
 
     async def head(self, record: str) -> tuple[int, int] | None:
@@ -41,8 +82,114 @@ class Journal(Protocol):
     async def by_cause(self, record: str, cause: str) -> Entry | None:
         """Return the entry that a flow or an event caused."""
 
-    async def page(self, record: str, before: int | None, limit: int) -> list[Entry]:
-        """Return entries, the newest first, from below a version."""
+    async def page(
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
+    ) -> list[Entry]:
+        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
+
+    async def emergencies(self, record: str, to: int) -> list[Entry]:
+        """Return in order, up to a version, the entries by which an emergency opened a record."""
+
+    async def demand(self, policies: str) -> None:
+        """Take in only entries of the rules of this digest: from its return on no other is inserted, by any process."""
+
+    async def demanded(self) -> str | None:
+        """Return the digest of the rules whose entries are taken in; None while none was demanded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An entry that must be told and was not yet, as its row says it in clear; `flow` is its cause."""
+
+    record: str
+    flow: str
+    version: int
+    kind: Announced
+    at: int
+
+
+class Notices(Protocol):
+    """What must be told at once.
+
+    An entry is due from its own insert to the end of its announcement: no crash between the two can silence it.
+    """
+
+    async def due(self, limit: int) -> list[Due]:
+        """Return entries that are due, the oldest first."""
+
+    async def tell(self, each: Due, review: Review | None) -> bool:
+        """Announce an entry, open its review, and have it due no longer, all or nothing; False when it was not due."""
+
+    async def pass_over(self, each: Due) -> None:
+        """Have an entry due no longer: it was told with an earlier one."""
+
+
+class Reviews(Protocol):
+    """What data protection officers owe. Rows name a flow, a record and an organisation; nobody, and no reason."""
+
+    async def owed(self, organisation: str, record: str, after: tuple[int, str] | None, limit: int) -> list[Review]:
+        """Return open reviews of an organisation, the oldest first, from behind (opened at, flow).
+
+        `record` is the one that the asker may know of, or `EVERY_RECORD`.
+        """
+
+    async def find(self, organisation: str, record: str, flow: str) -> Review | None:
+        """Return a review of an organisation, an open one first; `record` as above."""
+
+    async def close(self, review: Review, said: Reviewing) -> None:
+        """Keep the answer under the record's key and close the review; a closed one stays as it is."""
+
+
+class Snapshots(Protocol):
+    """States of records with long journals, so that a process that begins need not fold them from the first entry."""
+
+    async def load(self, record: str) -> Record | None:
+        """Return the newest that can be read; None for none, for another form, for one that does not open."""
+
+    async def save(self, state: Record) -> None:
+        """Keep a state as it is at the call, unless a newer one stands; whether it was kept is not told."""
+
+    async def drop(self, record: str) -> None:
+        """Forget a record's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A bundle as it is kept: the keys that co-signed it, and the entry that is to activate it."""
+
+    bundle: Bundle
+    signers: tuple[str, ...]
+    activation: Entry
+
+
+class Bundles(Protocol):
+    """The texts of every bundle that was ever to be activated, by digest."""
+
+    async def keep(self, kept: Kept) -> None:
+        """Keep a bundle, durably; what was kept of the same digest is replaced."""
+
+    async def kept(self, digest: str) -> Kept:
+        """Return a bundle; raise UnknownRules.
+
+        Raises RulesUnsettled when what is kept has this digest no more, or its activation is not consent's.
+        """
+
+
+class InForce(Protocol):
+    """The rules in force, as this process knows them."""
+
+    @property
+    def rules(self) -> Rules:
+        """What to judge by now. Take them once for a verdict: its entry names their digest."""
+
+    async def renew(self, than: Rules) -> None:
+        """Know what is in force, where it is not what was taken: to be called when an entry of those is outdated.
+
+        Raises RulesUnsettled.
+        """
+
+    def judged_by(self, digest: str) -> Rules:
+        """Return the rules of a digest under which this process judged; those in force where it knows none."""
 
 
 class RootKey(Protocol):
@@ -102,3 +249,9 @@ class DocumentKeys(Protocol):
 
     async def pending_since(self, before_ms: int, limit: int) -> list[Unconfirmed]:
         """Return rows that are pending since before a time and that were not asked about for a day."""
+
+    async def unannounced_since(self, now: int, limit: int) -> list[tuple[str, str]]:
+        """Return (record, document) of what was deposited unannounced a month ago (R.1111-53) and is not told yet."""
+
+    async def told(self, record: str, document: str) -> None:
+        """Note that the journal tells of a document now."""

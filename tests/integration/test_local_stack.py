@@ -19,6 +19,7 @@ from deploy.local.machine import Ports, PortsTaken, is_free
 from deploy.local.processes import DidNotStart
 from deploy.local.stack import Stack
 from deploy.local.trust_material import ServiceProcess
+from services.consent.domain.rules import Rules
 
 TOPIC = "kept"
 
@@ -101,6 +102,29 @@ async def test_a_topic_is_never_created_by_mistake(stack: Stack) -> None:
         assert "misspelt" not in await admin.list_topics()
     finally:
         await admin.close()
+
+
+def activations(stack: Stack) -> list[str]:
+    """Return the digest of each activation of rules, the oldest first."""
+    with MongoClient[dict[str, Any]](stack.mongo_uri("consent")) as client:
+        rows = client["carnet_consent"]["journal"].find({"record": "public"}).sort("version", 1)
+        return [row["policies"] for row in rows]
+
+
+async def test_the_source_s_rules_are_in_force(stack: Stack) -> None:
+    """A start activates them, the next one does not, and one after a change of the source does again if need be."""
+    await stack.activate_rules()
+    assert activations(stack) == [Rules().digest]
+    with MongoClient[dict[str, Any]](stack.mongo_uri("consent")) as client:
+        client["carnet_consent"]["bundles"].delete_many({})
+    await stack.activate_rules()
+    with MongoClient[dict[str, Any]](stack.mongo_uri("consent")) as client:
+        assert client["carnet_consent"]["bundles"].count_documents({}) == 0
+    (stack.data / "rules").write_text("of an older source", encoding="ascii")
+    await stack.activate_rules()
+    with MongoClient[dict[str, Any]](stack.mongo_uri("consent")) as client:
+        assert client["carnet_consent"]["bundles"].count_documents({}) == 1
+    assert activations(stack) == [Rules().digest]
 
 
 async def test_start_again_leaves_running_processes_alone(stack: Stack) -> None:
@@ -194,13 +218,17 @@ async def test_the_front_door_says_which_service_is_down(stack: Stack, service: 
     assert (problem["status"], problem["code"]) == (503, code)
 
 
-async def test_the_front_door_speaks_fhir_for_documents(stack: Stack) -> None:
-    """With documents down, /fhir and what lies under it answer 503 with an OperationOutcome that says transient."""
-    for path in ("/fhir", "/fhir/DocumentReference?x=1"):
-        status, content_type, outcome = await answered(stack, path)
-        assert (status, content_type, outcome["resourceType"]) == (503, "application/fhir+json", "OperationOutcome")
-        (issue,) = outcome["issue"]
-        assert (issue["code"], issue["details"]["coding"][0]["code"]) == ("transient", "documents-unreachable")
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [("/fhir", "documents"), ("/fhir/DocumentReference?x=1", "documents"), ("/consent/fhir", "consent"),
+     ("/consent/fhir/AuditEvent?x=1", "consent")],
+)  # fmt: skip
+async def test_the_front_door_speaks_fhir_where_its_services_do(stack: Stack, path: str, service: str) -> None:
+    """With its service down, a FHIR path and what lies under it answer 503 with an OperationOutcome: transient."""
+    status, content_type, outcome = await answered(stack, path)
+    assert (status, content_type, outcome["resourceType"]) == (503, "application/fhir+json", "OperationOutcome")
+    (issue,) = outcome["issue"]
+    assert (issue["code"], issue["details"]["coding"][0]["code"]) == ("transient", f"{service}-unreachable")
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/health/ready", "/fhirs", "/consent-other", "//metrics"])

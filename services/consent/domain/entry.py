@@ -3,12 +3,27 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.consent.domain.flow import Action, Actor, Change, Deposit, Flow, compact
+from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow, Reason, compact
+from services.consent.domain.representation import Representation
 
-Kind = Literal["opened", "decision", "abandoned"]
+Kind = Literal[
+    "opened", "represented", "decision", "abandoned", "revealed", "activated", "looked-at-review", "reviewed"
+]  # fmt: skip
+# What the person must learn at once, whatever she prefers (docs/adr/0009-what-cannot-be-silenced.md).
+Announced = Literal["emergency", "declared-care"]
 # The classes of the public log: nobody who knows when he asked can tell that he was refused.
 LeafClass = Literal["deposit", "request", "emergency", "directive", "other"]
 MAIN = "main"
+# BTG: "bris de glace", any care professional (R.1111-48); ETREAT: the SAMU's regulating doctor (L.1111-17).
+EMERGENCIES = frozenset({"BTG", "ETREAT"})
+_SHOWING = frozenset({Action.LIST, Action.READ})
+# What changes who may read is a directive to whoever sees classes only, the patient's or not.
+_CLASSES: dict[Action, LeafClass] = {
+    Action.DEPOSIT: "deposit",
+    Action.CHANGE_DIRECTIVES: "directive",
+    Action.DECLARE_CARE: "directive",
+    Action.ANNOUNCE: "directive",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewing:
+    """What a data protection officer did about an access in an emergency: looked at it or, with an `answer`, closed it.
+
+    `flow` is the access's, `at` its time (ms); `justified` is whether the officer found it so.
+    """
+
+    flow: str
+    at: int
+    by: Actor
+    answer: str | None = None
+    justified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry. `at` is Unix time in milliseconds; `policies` is the digest of the rules that judged."""
 
@@ -40,7 +69,23 @@ class Entry:
     kind: Kind
     flow: Flow | None = None
     outcome: Outcome | None = None
-    about: str | None = None  # the document of an `abandoned` entry
+    about: str | None = None  # the document of an `abandoned` or `revealed` entry, the digest of an `activated` one
+    representation: Representation | None = None  # of a `represented` entry
+    reviewing: Reviewing | None = None  # of `looked-at-review` and `reviewed`
+
+    @property
+    def announces(self) -> Announced | None:
+        """What must be told about this entry at once; None for nearly all.
+
+        What she may not know of yet tells nothing: its stream opens with the document's announcement.
+        """
+        flow, outcome = self.flow, self.outcome
+        if flow is None or outcome is None or self.stream != MAIN:
+            return None
+        if shown_in_emergency(flow, outcome):
+            return "emergency"
+        declared = flow.action is Action.DECLARE_CARE and outcome.verdict == "allowed"
+        return "declared-care" if declared else None
 
     @property
     def clear(self) -> dict[str, Any]:
@@ -62,13 +107,17 @@ class Entry:
         body: dict[str, Any] = {"kind": self.kind}
         if self.about:
             body["about"] = self.about
+        if self.representation:
+            body["representation"] = self.representation.private
         if self.flow:
             flow = compact(self.flow)
-            for name in ("actor", "deposit", "change"):
+            for name in ("actor", "deposit", "change", "care", "reason"):
                 if name in flow:
                     flow[name] = compact(flow[name])
             if self.flow.deposit:
                 flow["deposit"]["visibility"] = list(self.flow.deposit.visibility)
+            if self.flow.change:
+                flow["change"]["members"] = list(self.flow.change.members)
             flow["documents"] = list(self.flow.documents)
             body["flow"] = flow
         if self.outcome:
@@ -76,12 +125,15 @@ class Entry:
                 "allowed": list(self.outcome.allowed),
                 "refused": [list(pair) for pair in self.outcome.refused],
             }
+        if self.reviewing:
+            body["reviewing"] = compact(self.reviewing) | {"by": compact(self.reviewing.by)}
         return body
 
     @classmethod
     def read(cls, clear: dict[str, Any], private: dict[str, Any]) -> "Entry":
         """Put an entry together again from its two parts."""
-        flow, outcome = private.get("flow"), private.get("outcome")
+        flow, outcome, reviewing = (private.get(name) for name in ("flow", "outcome", "reviewing"))
+        representation = private.get("representation")
         return cls(
             record=clear["record"],
             version=clear["version"],
@@ -93,16 +145,21 @@ class Entry:
             leaf_class=clear["class"],
             kind=private["kind"],
             about=private.get("about"),
+            representation=Representation.read(representation) if representation else None,
             flow=_flow(flow) if flow else None,
             outcome=_outcome(outcome) if outcome else None,
+            reviewing=Reviewing(**reviewing | {"by": Actor(**reviewing["by"])}) if reviewing else None,
         )
 
 
-def leaf_class(action: Action) -> LeafClass:
-    """Return the public class of a decision about an action."""
-    if action is Action.DEPOSIT:
-        return "deposit"
-    return "directive" if action is Action.CHANGE_DIRECTIVES else "request"
+def shown_in_emergency(flow: Flow, outcome: Outcome) -> bool:
+    """Say whether an emergency opened the record: it was asked for as one, and was let in."""
+    return flow.purpose in EMERGENCIES and flow.action in _SHOWING and outcome.verdict == "allowed"
+
+
+def leaf_class(flow: Flow, outcome: Outcome) -> LeafClass:
+    """Return the public class of a decision. An emergency that was refused is a request like another."""
+    return "emergency" if shown_in_emergency(flow, outcome) else _CLASSES.get(flow.action, "request")
 
 
 def _flow(body: dict[str, Any]) -> Flow:
@@ -113,13 +170,19 @@ def _flow(body: dict[str, Any]) -> Flow:
             "actor": Actor(**body["actor"]),
             "documents": tuple(body["documents"]),
             "deposit": _deposit(body["deposit"]) if "deposit" in body else None,
-            "change": Change(**body["change"]) if "change" in body else None,
+            "change": _change(body["change"]) if "change" in body else None,
+            "care": Care(**body["care"]) if "care" in body else None,
+            "reason": Reason(**body["reason"]) if "reason" in body else None,
         }
     )
 
 
 def _deposit(body: dict[str, Any]) -> Deposit:
     return Deposit(**body | {"visibility": tuple(body["visibility"])})
+
+
+def _change(body: dict[str, Any]) -> Change:
+    return Change(**body | {"members": tuple(body.get("members", ()))})
 
 
 def _outcome(body: dict[str, Any]) -> Outcome:

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-ActorKind = Literal["patient", "professional", "application", "service"]
+ActorKind = Literal["patient", "representative", "professional", "application", "service"]
+# What a care relation rests on when a professional says that there is one; the patient's own word is a directive.
+Evidence = Literal["code", "admission", "appointment", "declared"]
+DirectiveKind = Literal[
+    "authorise", "treating-doctor", "code", "block", "close", "ask-me", "hide", "open-hidden", "close-emergency",
+    "oppose", "oppose-export", "oppose-prevention",
+]  # fmt: skip
 
 
 class Action(StrEnum):
@@ -13,7 +19,11 @@ class Action(StrEnum):
     DEPOSIT = "deposit"
     LIST = "list"
     READ = "read"
+    EXPORT = "export"
+    PREVENT = "prevent"
     NOTIFY = "notify"
+    DECLARE_CARE = "declare-care"
+    ANNOUNCE = "announce"
     READ_JOURNAL = "read-journal"
     READ_DIRECTIVES = "read-directives"
     CHANGE_DIRECTIVES = "change-directives"
@@ -21,7 +31,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, with the names that the patient will read. `id` is the national id, the record id or a role."""
+    """Who asks, with the names that the patient will read. `id` is the national id, the record id or a role.
+
+    A representative's is the record id of the holder, who is not the one whom the record is about.
+    """
 
     kind: ActorKind
     id: str
@@ -44,16 +57,40 @@ class Deposit:
     type_system: str
     class_code: str | None = None
     visibility: tuple[str, ...] = ()
+    episode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A directive that begins, or (`ends`) one that is over. `until` is Unix time in milliseconds."""
+    """A directive that begins, one that is over (`ends`), or a preset of several. `until` is Unix time in milliseconds.
 
-    kind: Literal["authorise", "block", "hide", "oppose", "end"]
-    subject: str | None = None  # person:<national id>, organisation:<FINESS>, or a document id
+    `subject` is what it is about: `person:<national id>`, `organisation:<FINESS>`, `profession:<code>`, `team`, a
+    document's id, `type:<code>`, `episode:<id>`, `topic:<code>`, `samu` or `others`, a preset's name. `members` are a
+    team's persons, or the digests of one-time codes.
+    """
+
+    kind: DirectiveKind | Literal["preset", "end"]
+    subject: str | None = None
     until: int | None = None
     ends: str | None = None
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """A care relation that a professional declares (R.1111-46): what it rests on, its end (ms), the code's digest."""
+
+    evidence: Evidence
+    until: int
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a professional breaks the glass (R.1111-48): a code, and his own words."""
+
+    code: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +106,10 @@ class Flow:
     documents: tuple[str, ...] = ()
     deposit: Deposit | None = None
     change: Change | None = None
+    care: Care | None = None
+    topic: str | None = None  # of prevention
+    reason: Reason | None = None
+    auth_time: int = 0  # when the actor signed in: Unix time in seconds
     because: str | None = None
     deadline_ms: int | None = None
 

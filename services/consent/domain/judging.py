@@ -1,26 +1,39 @@
 """From a record's state, a flow, a time and the rules to a verdict: a pure function, so that replay gives it again."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from services.consent.domain.entry import Outcome
+from services.consent.domain.entry import MAIN, Outcome
 from services.consent.domain.flow import Action, Actor, Flow
-from services.consent.domain.record import Document, Record
+from services.consent.domain.record import UNANNOUNCED, Document, Record, traits
 from services.consent.domain.rules import Judgement, Rules
 
 _PRINCIPALS = {
     "patient": "Patient",
+    "representative": "Representative",
     "professional": "Professional",
     "application": "Application",
     "service": "Service",
 }
-_PER_DOCUMENT = {Action.LIST, Action.READ, Action.NOTIFY}
+_PER_DOCUMENT = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
+_WHOLE = {Action.LIST, Action.EXPORT}  # without a document named, all of the record's
+# R.1111-48: whoever breaks the glass has just shown who he is.
+RECENT_SECONDS = 600
+_HOUR_MS = 3_600_000
+# How long a relation may last that a professional declares: his own word of the patient's consent, the shortest.
+MOST_CARE_MS = {
+    "declared": 24 * _HOUR_MS,
+    "appointment": 7 * 24 * _HOUR_MS,
+    "admission": 90 * 24 * _HOUR_MS,
+    "code": 180 * 24 * _HOUR_MS,
+}
 _ABSENT = {
     "exists": False,
     "own": False,
     "hidden": False,
+    "habilitated": False,
     "visibility": (),
     "type_code": "",
     "class_code": "",
@@ -28,11 +41,34 @@ _ABSENT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """An outcome for the journal, and the documents whose keys it releases."""
+class Reserved:
+    """What was decided about a document that the patient may not know of yet: it goes into that document's stream."""
 
+    document: Document
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Outcomes for the journal, and the documents whose keys they release.
+
+    `main` is that of the entry in `stream`; None where all that was asked about is `reserved`.
+    """
+
+    main: Outcome | None
     released: tuple[Document, ...] = ()
+    stream: str = MAIN
+    reserved: tuple[Reserved, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the asker is told: that something was allowed, or why nothing was."""
+        outcomes = [each for each in (self.main, *(one.outcome for one in self.reserved)) if each is not None]
+        return next((each for each in outcomes if each.verdict == "allowed"), outcomes[0])
+
+    def in_stream(self, stream: str) -> Outcome | None:
+        """Return the outcome that an entry of this stream holds: what replay compares."""
+        return next((each.outcome for each in self.reserved if each.document.stream == stream), self.main)
 
 
 def judge(record: Record, flow: Flow, now: int, rules: Rules, new_document: str = "") -> Verdict:
@@ -42,8 +78,15 @@ def judge(record: Record, flow: Flow, now: int, rules: Rules, new_document: str 
         return bench.documents()
     judged = bench.one(_ABSENT)
     if judged.allowed and flow.deposit is not None:
-        return _deposit(record, flow, judged, new_document)
+        return _deposit(record, flow, now, judged, new_document)
     return Verdict(Outcome(verdict=_verdict(judged), rule=judged.rule, errors=judged.error))
+
+
+def judge_each(record: Record, flow: Flow, now: int, rules: Rules) -> Iterator[tuple[Document, Judgement]]:
+    """Yield each document that a flow is about, and its own judgement: what `judge` sums up."""
+    for document, judged in _Bench(record, flow, now, rules).each():
+        if document is not None:
+            yield document, judged
 
 
 class _Bench:
@@ -53,15 +96,8 @@ class _Bench:
         self._record, self._flow, self._now, self._rules = record, flow, now, rules
         actor = flow.actor
         self._principal = (_PRINCIPALS[actor.kind], actor.id)
-        self._context: dict[str, Any] = {
-            "purpose": flow.purpose,
-            "profession": actor.profession or "",
-            "application_kind": actor.application_kind,
-            "authorised": record.authorised(actor, now),
-            "blocked": record.blocked(actor, now),
-            "opposed": record.opposed(now),
-        }
-        self._hidden = {each.subject for each in record.directives.values() if each.kind == "hide" and each.holds(now)}
+        self._context = _context(record, flow, now)
+        self._hidden = record.hidden(now)
         self._known: dict[tuple[Any, ...], Judgement] = {}
 
     def one(self, document: dict[str, Any]) -> Judgement:
@@ -72,63 +108,122 @@ class _Bench:
             )
         return self._known[attributes]
 
+    def each(self) -> Iterator[tuple[Document | None, Judgement]]:
+        return self._judged(self._asked())
+
+    def _judged(self, asked: list[Document | None]) -> Iterator[tuple[Document | None, Judgement]]:
+        for document in asked:
+            yield document, self.one(_ABSENT if document is None else self._attributes(document, self._flow.actor))
+
     def documents(self) -> Verdict:
+        asked = self._asked()
+        secret = [each for each in asked if each is not None and each.unannounced(self._now)]
+        apart = [(each, *self._outcome([each])) for each in secret]
+        if self._flow.action is Action.ANNOUNCE:
+            # What is announced by this very flow is no secret any more.
+            apart = [each for each in apart if each[1].verdict != "allowed"]
+            secret = [each for each, *_ in apart]
+        known = [each for each in asked if each not in secret]
+        outcome, released = self._outcome(known)
+        whole_secret = bool(secret) and bool(self._flow.documents) and not known
+        return Verdict(
+            None if whole_secret else outcome,
+            (*released, *(each for _, _, allowed in apart for each in allowed)),
+            reserved=tuple(Reserved(document, said) for document, said, _ in apart),
+        )
+
+    def _outcome(self, asked: list[Document | None]) -> tuple[Outcome, list[Document]]:
         allowed: list[Document] = []
         refused: Counter[str] = Counter()
         judged: list[Judgement] = []
-        for document in self._asked():
-            found = self.one(_ABSENT if document is None else self._attributes(document, self._flow.actor))
+        for document, found in self._judged(asked):
             judged.append(found)
             if found.allowed and document is not None:
                 allowed.append(document)
             else:
                 refused[found.rule] += 1
-        if not judged:  # an empty record: is the asker one who might see something?
-            judged = [self.one({**_ABSENT, "exists": True})]
+        if not judged:  # nothing there: is the asker one who might see something?
+            judged = [self.one({**_ABSENT, "exists": True, "habilitated": True})]
         first = next((each for each in judged if each.allowed), None)
         # A red line outweighs any other reason to refuse.
         reason = first or next((each for each in judged if each.red_line), judged[0])
         listing = self._flow.action is Action.LIST
-        return Verdict(
-            Outcome(
-                verdict=_verdict(reason),
-                rule=reason.rule,
-                allowed=() if listing else tuple(each.id for each in allowed),
-                count=len(allowed),
-                refused=tuple(sorted(refused.items())),
-                errors=any(each.error for each in judged),
-            ),
-            tuple(allowed),
+        outcome = Outcome(
+            verdict=_verdict(reason),
+            rule=reason.rule,
+            allowed=() if listing else tuple(each.id for each in allowed),
+            count=len(allowed),
+            refused=tuple(sorted(refused.items())),
+            errors=any(each.error for each in judged),
         )
+        return outcome, allowed
 
-    def _asked(self) -> Iterable[Document | None]:
-        if self._flow.action is Action.LIST and not self._flow.documents:
-            return list(self._record.documents.values())
-        return [self._record.documents.get(each) for each in self._flow.documents]
+    def _asked(self) -> list[Document | None]:
+        if self._flow.action in _WHOLE and not self._flow.documents:
+            found: list[Document | None] = list(self._record.documents.values())
+        else:
+            found = [self._record.documents.get(each) for each in self._flow.documents]
+        if self._flow.actor.kind not in {"patient", "representative"}:
+            return found
+        # To the patient, what is not announced is not there: neither listed, nor counted, nor refused for that reason.
+        there = [None if each is not None and each.unannounced(self._now) else each for each in found]
+        return there if self._flow.documents else [each for each in there if each is not None]
 
     def _attributes(self, document: Document, actor: Actor) -> dict[str, Any]:
         return {
             "exists": True,
             "own": actor.kind == "professional" and document.depositor == actor.id,
-            "hidden": document.id in self._hidden,
+            "hidden": not self._hidden.isdisjoint({document.id, *traits(document)}) if self._hidden else False,
+            "habilitated": self._rules.habilitated(actor.profession or "", document.type_code),
             "visibility": document.visibility_at(self._now),
             "type_code": document.type_code if "type_code" in self._rules.codes else "",
             "class_code": document.class_code if "class_code" in self._rules.codes else "",
         }
 
 
-def _deposit(record: Record, flow: Flow, judged: Judgement, new_document: str) -> Verdict:
+def _context(record: Record, flow: Flow, now: int) -> dict[str, Any]:
+    """Return all that the rules may know of a flow, but for the document."""
+    actor, care = flow.actor, flow.care
+    professional = actor.kind == "professional"
+    return {
+        "purpose": flow.purpose,
+        "profession": actor.profession or "",
+        "application_kind": actor.application_kind,
+        "evidence": record.evidence(actor, now) if professional else "",
+        "blocked": record.blocked(actor, now),
+        "opposed": record.said("oppose", now),
+        "closed": record.said("close", now),
+        "ask_me": record.said("ask-me", now),
+        "exports_opposed": record.said("oppose-export", now),
+        "prevention_opposed": record.said("oppose-prevention", now, f"topic:{flow.topic}"),
+        "emergency": {
+            "samu_closed": record.said("close-emergency", now, "samu"),
+            "others_closed": record.said("close-emergency", now, "others"),
+            "hidden_open": record.said("open-hidden", now),
+            "reasoned": flow.reason is not None,
+            "recent": 0 <= now // 1000 - flow.auth_time <= RECENT_SECONDS,
+        },
+        "declares": care.evidence if care else "",
+        "code_holds": care is not None and record.code_holds(care.code, now),
+        "short_enough": care is not None and now < care.until <= now + MOST_CARE_MS[care.evidence],
+    }
+
+
+def _deposit(record: Record, flow: Flow, now: int, judged: Judgement, new_document: str) -> Verdict:
     """Tell a new deposit from the retry of one that stands, and from another content under the same identifier."""
     if flow.deposit is None:
         raise ValueError("a deposit without attributes")
     known = record.deposits.get((flow.actor.organisation or flow.actor.id, flow.deposit.master_identifier))
     if known is None:
-        return Verdict(Outcome(verdict="allowed", rule=judged.rule, count=1, document=new_document, version=1))
+        stream = new_document if UNANNOUNCED in flow.deposit.visibility else MAIN
+        outcome = Outcome(verdict="allowed", rule=judged.rule, count=1, document=new_document, version=1)
+        return Verdict(outcome, stream=stream)
     standing = record.documents[known]
+    stream = standing.stream if standing.unannounced(now) else MAIN
     if standing.content_digest != flow.deposit.content_digest:
-        return Verdict(Outcome(verdict="conflict", rule=judged.rule, document=known))
+        return Verdict(Outcome(verdict="conflict", rule=judged.rule, document=known), stream=stream)
     outcome = Outcome(verdict="allowed", rule=judged.rule, count=1, document=known, version=standing.version)
-    return Verdict(outcome, (standing,))
+    return Verdict(outcome, (standing,), stream)
 
 
 def _verdict(judged: Judgement) -> Any:

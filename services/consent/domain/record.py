@@ -1,10 +1,12 @@
 """A record as its journal tells it: the fold of its entries, up to a version."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from services.consent.domain.entry import MAIN, Entry
-from services.consent.domain.flow import Action, Actor, Change
+from services.consent.domain.entry import MAIN, Entry, Outcome
+from services.consent.domain.flow import Action, Actor, Change, Deposit, Flow
+from services.consent.domain.representation import Representation
 
+UNANNOUNCED = "INVISIBLE_PATIENT"
 # R.1111-53: a result that was not announced becomes visible to the patient by itself.
 UNANNOUNCED_MS = 31 * 86_400_000
 
@@ -23,33 +25,94 @@ class Document:
     deposited_at: int
     entry: int
     content_digest: str
+    episode: str | None = None
+    stream: str = MAIN  # of the entries about it that the patient may not read before it is announced
+    announced: bool = False
 
     def visibility_at(self, now: int) -> tuple[str, ...]:
         """Return the labels as they stand at a time (ms)."""
-        if now - self.deposited_at < UNANNOUNCED_MS:
+        if not self.announced and now - self.deposited_at < UNANNOUNCED_MS:
             return self.visibility
-        return tuple(label for label in self.visibility if label != "INVISIBLE_PATIENT")
+        return tuple(label for label in self.visibility if label != UNANNOUNCED)
+
+    def unannounced(self, now: int) -> bool:
+        """Say whether the patient may not know of it yet (R.1111-53)."""
+        return UNANNOUNCED in self.visibility_at(now)
 
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """What the patient said and has not taken back. `id` is the cause of the entry that said it."""
+    """What the patient said and has not taken back. `id` is the cause of the entry that said it.
+
+    A preset's directives have ids of their own: the entry's cause, a dot and a number.
+    """
 
     id: str
     kind: str
     subject: str | None
     since: int
     until: int | None
+    members: tuple[str, ...] = ()
+    entry: int = 0  # the version that said it
 
     def holds(self, now: int) -> bool:
         """Say whether it is in force at a time (ms)."""
         return self.until is None or now < self.until
 
+    @property
+    def general(self) -> bool:
+        """Whether a preset takes its place; one about a topic does not: it names something."""
+        return self.kind in _GENERAL and not (self.subject or "").startswith("topic:")
+
+    def without(self, member: str | None) -> "Directive":
+        """Return it with one member less, where it has such a member."""
+        return replace(self, members=tuple(each for each in self.members if each != member))
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A care relation as a professional declared it. `id` is the cause of the entry, `subject` whom it serves."""
+
+    id: str
+    evidence: str
+    subject: str
+    since: int
+    until: int
+    entry: int = 0
+
+    def holds(self, now: int) -> bool:
+        """Say whether it lasts at a time (ms)."""
+        return now < self.until
+
+
+# The strongest first: a professional's access cites the first that holds.
+EVIDENCE = ("patient", "treating-doctor", "code", "admission", "appointment", "declared")
+# What each preset puts in the place of the general directives; whatever names somebody or something stays.
+PRESETS: dict[str, tuple[tuple[str, str | None], ...]] = {
+    "legal": (),
+    "careful": (("ask-me", None), ("close-emergency", "others"), ("oppose-prevention", None)),
+    "closed": (
+        ("close", None), ("ask-me", None), ("close-emergency", "others"), ("close-emergency", "samu"),
+        ("oppose-prevention", None), ("oppose-export", None),
+    ),
+}  # fmt: skip
+_GENERAL = {"close", "ask-me", "open-hidden", "close-emergency", "oppose-prevention", "oppose-export"}
+
 
 def subjects(actor: Actor) -> set[str]:
     """Return the names under which a directive may mean this actor."""
     named = {f"person:{actor.id}"}
-    return named | {f"organisation:{actor.organisation}"} if actor.organisation else named
+    if actor.organisation:
+        named.add(f"organisation:{actor.organisation}")
+    if actor.profession:
+        named.add(f"profession:{actor.profession}")
+    return named
+
+
+def traits(document: Document | Deposit) -> set[str]:
+    """Return the names under which a directive may mean a document by its kind or its episode."""
+    named = {f"type:{document.type_code}"}
+    return named | {f"episode:{document.episode}"} if document.episode else named
 
 
 @dataclass(slots=True)
@@ -63,6 +126,10 @@ class Record:
     directives: dict[str, Directive] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
     deposits: dict[tuple[str, str], str] = field(default_factory=dict)  # (organisation, masterIdentifier) -> document
+    care: dict[str, Relation] = field(default_factory=dict)
+    spent: set[str] = field(default_factory=set)  # digests of one-time codes that were shown
+    asked_anew: dict[str, int] = field(default_factory=dict)  # who was ever blocked -> the version of the newest block
+    represented: Representation | None = None  # nothing was said: a living adult who governs alone
 
     def apply(self, entry: Entry) -> None:
         """Take in the next entry that changes anything; those between, which change nothing, may be left out."""
@@ -71,13 +138,33 @@ class Record:
         self.version = entry.version
         if entry.stream == MAIN:
             self.n = entry.n
-        if entry.kind == "abandoned" and entry.about:
+        if entry.about and entry.kind == "abandoned":
             self._forget(entry.about, entry.version)
-        flow, outcome = entry.flow, entry.outcome
-        if flow is None or outcome is None or outcome.verdict != "allowed":
-            return
+        elif entry.about and entry.kind == "revealed":
+            self._announced(entry.about, entry.version)
+        elif entry.kind == "represented" and entry.representation:
+            self.last_change, self.represented = entry.version, entry.representation
+        elif entry.flow is not None and entry.outcome is not None:
+            self._decided(entry, entry.flow, entry.outcome)
+
+    def _decided(self, entry: Entry, flow: Flow, outcome: Outcome) -> None:
+        if flow.care and flow.care.code and self.code_holds(flow.care.code, entry.at):
+            # Used by being shown: a second time it is wrong to everybody, or it would tell the blocked from the others.
+            self.spent.add(flow.care.code)
+            self.last_change = entry.version
+        if outcome.verdict == "allowed":
+            self._done(entry, flow, outcome)
+
+    def _done(self, entry: Entry, flow: Flow, outcome: Outcome) -> None:
         if flow.action is Action.DEPOSIT:
             self._take_in(entry)
+            return
+        if flow.action is Action.ANNOUNCE:
+            for document in outcome.allowed:
+                self._announced(document, entry.version)
+        elif flow.action is Action.DECLARE_CARE:
+            self.last_change = entry.version
+            self._begin_care(entry)
         elif flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:
             self.last_change = entry.version
             self._change(flow.change, entry)
@@ -86,40 +173,97 @@ class Record:
         """Move past entries that change nothing."""
         self.version, self.n = version, n
 
-    def authorised(self, actor: Actor, now: int) -> bool:
-        """Say whether the patient authorised this person or this organisation."""
-        return self._meant("authorise", actor, now)
+    def evidence(self, actor: Actor, now: int) -> str:
+        """Return what the care relation of a professional rests on, the strongest of `EVIDENCE`; "" for nothing."""
+        if self._meant("authorise", actor, now, self._asked_anew(actor)):
+            return "patient"
+        if self._meant("treating-doctor", actor, now, self._asked_anew(actor)):
+            return "treating-doctor"
+        names, since = subjects(actor), self._asked_anew(actor)
+        found = {
+            each.evidence
+            for each in self.care.values()
+            if each.subject in names and each.entry > since and each.holds(now)
+        }
+        return next((each for each in EVIDENCE if each in found), "")
+
+    def open_streams(self, now: int) -> set[str]:
+        """Return the streams that the patient may read: the main one, and those of what was announced."""
+        return {MAIN} | {each.stream for each in self.documents.values() if not each.unannounced(now)}
 
     def blocked(self, actor: Actor, now: int) -> bool:
         """Say whether the patient blocked this person or this organisation."""
         return self._meant("block", actor, now)
 
-    def opposed(self, now: int) -> bool:
-        """Say whether the patient opposed the record itself."""
-        return any(each.kind == "oppose" and each.holds(now) for each in self.directives.values())
-
-    def hidden(self, document: str, now: int) -> bool:
-        """Say whether the patient hid this document from professionals."""
+    def said(self, kind: str, now: int, *subjects: str | None) -> bool:
+        """Say whether a directive of this kind is in force: about one of these subjects, or about nothing named."""
+        wanted = {None, *subjects}
         return any(
-            each.kind == "hide" and each.subject == document and each.holds(now) for each in self.directives.values()
+            each.kind == kind and each.subject in wanted and each.holds(now) for each in self.directives.values()
         )
 
-    def _meant(self, kind: str, actor: Actor, now: int) -> bool:
+    def hidden(self, now: int) -> set[str]:
+        """Return what the patient hides from professionals: documents' ids, and names as `traits` gives them."""
+        return {
+            each.subject
+            for each in self.directives.values()
+            if each.kind == "hide" and each.subject is not None and each.holds(now)
+        }
+
+    def code_holds(self, code: str | None, now: int) -> bool:
+        """Say whether a one-time code (its digest) was made by the patient, is not over and was not used."""
+        return code not in self.spent and any(
+            each.kind == "code" and code in each.members and each.holds(now) for each in self.directives.values()
+        )
+
+    def _meant(self, kind: str, actor: Actor, now: int, since: int = 0) -> bool:
         names = subjects(actor)
-        return any(each.kind == kind and each.subject in names and each.holds(now) for each in self.directives.values())
+        return any(
+            each.kind == kind
+            and (each.subject in names or not names.isdisjoint(each.members))
+            and each.entry > since
+            and each.holds(now)
+            for each in self.directives.values()
+        )
+
+    def _asked_anew(self, actor: Actor) -> int:
+        """Return the version from which on consent counts: what was given before a block is over, lifted or not."""
+        return max((self.asked_anew.get(each, 0) for each in subjects(actor)), default=0)
 
     def _change(self, change: Change, entry: Entry) -> None:
         if change.kind == "end":
             self.directives.pop(change.ends or "", None)
             return
+        if change.kind == "preset":
+            self.directives = {name: each for name, each in self.directives.items() if not each.general}
+            for number, (kind, subject) in enumerate(PRESETS[change.subject or ""], 1):
+                name = f"{entry.cause}.{number}"
+                self.directives[name] = Directive(name, kind, subject, entry.at, None, entry=entry.version)
+            return
+        if change.kind == "treating-doctor":  # one has one
+            self.directives = {name: each for name, each in self.directives.items() if each.kind != change.kind}
         if change.kind == "block":
-            # After a block is lifted, consent must be asked again.
+            # After a block is lifted, consent must be asked again: his own goes, and others' no longer means him.
+            self.asked_anew[change.subject or ""] = entry.version
             self.directives = {
-                name: each
+                name: each.without(change.subject)
                 for name, each in self.directives.items()
-                if not (each.kind == "authorise" and each.subject == change.subject)
+                if not (each.kind in {"authorise", "treating-doctor"} and each.subject == change.subject)
             }
-        self.directives[entry.cause] = Directive(entry.cause, change.kind, change.subject, entry.at, change.until)
+            self.care = {name: each for name, each in self.care.items() if each.subject != change.subject}
+        self.directives[entry.cause] = Directive(
+            entry.cause, change.kind, change.subject, entry.at, change.until, change.members, entry.version
+        )
+
+    def _begin_care(self, entry: Entry) -> None:
+        flow = entry.flow
+        if flow is None or flow.care is None:
+            return
+        actor, care = flow.actor, flow.care
+        # A stay is cared for by all who work there; anything else is between two persons.
+        whole = care.evidence == "admission" and actor.organisation
+        subject = f"organisation:{actor.organisation}" if whole else f"person:{actor.id}"
+        self.care[entry.cause] = Relation(entry.cause, care.evidence, subject, entry.at, care.until, entry.version)
 
     def _take_in(self, entry: Entry) -> None:
         flow, outcome = entry.flow, entry.outcome
@@ -138,8 +282,15 @@ class Record:
             deposited_at=entry.at,
             entry=entry.version,
             content_digest=flow.deposit.content_digest,
+            episode=flow.deposit.episode,
+            stream=entry.stream,
         )
         self.deposits[flow.actor.organisation or flow.actor.id, flow.deposit.master_identifier] = outcome.document
+
+    def _announced(self, document: str, version: int) -> None:
+        self.last_change = version
+        if document in self.documents:
+            self.documents[document] = replace(self.documents[document], announced=True)
 
     def _forget(self, document: str, version: int) -> None:
         self.last_change = version

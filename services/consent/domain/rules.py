@@ -5,7 +5,8 @@ checks, the set is validated when it is loaded, and an error of any kind is a re
 """
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,23 @@ from typing import Any
 import cedarpy
 import orjson
 
-from chassis.sealing import canonical, digest
+from services.consent.domain.bundle import SUBJECTS, Bundle, RulesBroken
+from services.consent.domain.habilitation import read_table
 
-# When several rules refuse, the first file of this list that has one gives the reason.
-FILES = ("red_lines", "visibility", "directives", "legal_basis", "programmes")
+__all__ = ["FILES", "NO_LEGAL_BASIS", "POLICIES", "RULE_ERROR", "Judgement", "Rule", "Rules", "RulesBroken", "rules_of"]
+
 NO_LEGAL_BASIS = "no-legal-basis"
 RULE_ERROR = "rule-error"
 POLICIES = Path(__file__).parent.parent / "policies"
+# The subjects that this package has rules of, in their order of precedence.
+FILES = tuple(each for each in SUBJECTS if (POLICIES / f"{each}.cedar").is_file())
 _REMEMBERED = 20_000
-
-
-class RulesBroken(ValueError):
-    """The policy files do not parse, do not validate, or a rule lacks its id, its law or its sentence."""
+_TEXT = r'"(?:\\.|[^"\\])*"'
+_SPLIT = re.compile(rf'(?:{_TEXT}|//[^\n]*|[^;"])+;?')  # at each semicolon that is in no text and no remark
+_SILENT = re.compile(r"(?:\s|//[^\n]*)*")
+_HEAD = re.compile(rf"\A(?:\s|//[^\n]*|@\w+\s*\(\s*{_TEXT}\s*\))*")
+_SPACE = re.compile(rf"({_TEXT})|\s+")
+_REMARK = re.compile(rf"({_TEXT})|[ \t]*//[^\n]*")
 
 
 class _Unevaluable(Exception):
@@ -33,13 +39,23 @@ class _Unevaluable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a person reads of a rule: its source, and one sentence in French."""
+    """What a person reads of a rule: its source, one sentence in French, and the condition that is evaluated.
+
+    `file` is its subject, empty for what is built into the evaluation itself.
+    """
 
     id: str
     law: str
     sentence: str
     file: str
     permits: bool
+    condition: str = ""
+
+    def says_as(self, other: "Rule") -> bool:
+        """Say whether two rules say and evaluate the same; where lines break does not matter."""
+        return replace(self, condition=_in_a_line(self.condition)) == replace(
+            other, condition=_in_a_line(other.condition)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +77,21 @@ _BUILT_IN = (
 
 
 class Rules:
-    """A set of policies, its digest, and the one question that may be put to it."""
+    """A bundle that is ready to judge, its digest, and the two questions that may be put to it."""
 
-    def __init__(self, folder: Path = POLICIES) -> None:
-        texts = {name: (folder / f"{name}.cedar").read_text(encoding="utf-8") for name in FILES}
-        schema = (folder / "carnet.cedarschema").read_text(encoding="utf-8")
-        whole = "\n".join(texts.values())
+    def __init__(self, source: Path | Bundle = POLICIES) -> None:
+        bundle = source if isinstance(source, Bundle) else Bundle.read(source)
+        whole, schema = "\n".join(bundle.policies.values()), bundle.schema
         checked = cedarpy.validate_policies(whole, schema)
         if not checked.validation_passed:
             raise RulesBroken("; ".join(str(error) for error in checked.errors))
         # A code that no rule reads cannot tell two documents apart: they are judged as one.
         self.codes = frozenset(name for name in ("type_code", "class_code") if name in whole)
-        self.digest = digest(canonical({**texts, "schema": schema}))
+        self.bundle, self.digest = bundle, bundle.digest
+        self.matrix = read_table(bundle.table)
         self._policies, self._schema = cedarpy.PolicySet.from_str(whole), cedarpy.Schema.from_str(schema)
         self._nothing = cedarpy.Entities.from_json_str("[]")
-        self.rules = self._annotated(texts) | {rule.id: rule for rule in _BUILT_IN}
+        self.rules = rules_of(bundle)
         self._rank = {rule: rank for rank, rule in enumerate(self.rules)}
         self._evaluated = lru_cache(_REMEMBERED)(self._evaluate)  # an error is not remembered
 
@@ -108,20 +124,48 @@ class Rules:
             return Judgement(allowed=True, rule=rule)
         return Judgement(allowed=False, rule=rule, red_line=self.rules[rule].file == "red_lines")
 
+    def habilitated(self, profession: str, type_code: str) -> bool:
+        """Say whether the matrix lets a profession (TRE_G15) read a type of document (JDV_J07)."""
+        return self.matrix.reads(profession, type_code)
+
     def __getitem__(self, rule: str) -> Rule:
         """Return a rule by its id."""
         return self.rules[rule]
 
-    @staticmethod
-    def _annotated(texts: dict[str, str]) -> dict[str, Rule]:
-        found: dict[str, Rule] = {}
-        for file, text in texts.items():
-            for policy in json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"].values():
-                notes = policy.get("annotations", {})
-                if missing := {"id", "law", "fr"} - {name for name, said in notes.items() if said}:
-                    raise RulesBroken(f"a rule of {file}.cedar lacks @{', @'.join(sorted(missing))}")
-                if notes["id"] in found:
-                    raise RulesBroken(f"two rules are called {notes['id']}")
-                permits = policy["effect"] == "permit"
-                found[notes["id"]] = Rule(notes["id"], notes["law"], notes["fr"], file, permits)
-        return found
+
+def rules_of(bundle: Bundle) -> dict[str, Rule]:
+    """Return a bundle's rules by id, in their order of precedence, the built-in ones last; raise RulesBroken."""
+    found: dict[str, Rule] = {}
+    for file, text in bundle.policies.items():
+        for rule in _written(file, text):
+            if rule.id in found:
+                raise RulesBroken(f"two rules are called {rule.id}")
+            found[rule.id] = rule
+    if taken := sorted(found.keys() & {rule.id for rule in _BUILT_IN}):
+        raise RulesBroken(f"{', '.join(taken)} is built in: no rule may be called so")
+    return found | {rule.id: rule for rule in _BUILT_IN}
+
+
+def _written(file: str, text: str) -> list[Rule]:
+    """Return a file's rules in their order: Cedar says what they are, the text how their author wrote them."""
+    try:
+        parsed = json.loads(cedarpy.policies_to_json_str(text))
+    except ValueError as error:
+        raise RulesBroken(f"{file}.cedar cannot be read: {error}") from None
+    policies = list(parsed["staticPolicies"].values())
+    texts = [piece for piece in _SPLIT.findall(text) if not _SILENT.fullmatch(piece)]
+    if parsed["templates"] or len(policies) != len(texts):
+        raise RulesBroken(f"{file}.cedar holds a template, or what cannot be told apart into rules")
+    return [_rule(file, policy, piece) for policy, piece in zip(policies, texts, strict=True)]
+
+
+def _rule(file: str, policy: dict[str, Any], text: str) -> Rule:
+    notes = policy.get("annotations", {})
+    if missing := {"id", "law", "fr"} - {name for name, said in notes.items() if said}:
+        raise RulesBroken(f"a rule of {file}.cedar lacks @{', @'.join(sorted(missing))}")
+    condition = _REMARK.sub(lambda found: found[1] or "", _HEAD.sub("", text, count=1)).strip()
+    return Rule(notes["id"], notes["law"], notes["fr"], file, policy["effect"] == "permit", condition)
+
+
+def _in_a_line(condition: str) -> str:
+    return _SPACE.sub(lambda found: found[1] or " ", condition)

@@ -1,5 +1,7 @@
 """Change directives: the patient begins or ends one; the verdict and the change are one entry."""
 
+from dataclasses import replace
+
 from services.consent.domain.flow import Action, Change
 from services.consent.domain.record import Record
 from services.consent.ledger import Ledger
@@ -30,12 +32,29 @@ class ChangeDirectives:
 
     async def __call__(self, asking: Asking, change: Change) -> Decided:
         """Begin or end a directive; raise Refused, or what makes it impossible."""
+        return await self._flows(asking, Action.CHANGE_DIRECTIVES, await self.possible(asking, change))
+
+    async def possible(self, asking: Asking, change: Change) -> Change:
+        """Return the change as it will be judged; raise what makes it impossible, where the asker may know."""
         if asking.actor.kind == "patient":
             state = await self._ledger.folded(asking.record)
             if state is None:
                 raise RecordUnknown
+            change = _named(state, change)
             _require_possible(state, change, self._clock())
-        return await self._flows(asking, Action.CHANGE_DIRECTIVES, change)
+        return change
+
+
+def _named(state: Record, change: Change) -> Change:
+    """Return the change with the episode itself in the place of one of its documents."""
+    head, _, document = (change.subject or "").partition(":")
+    if head != "episode-of":
+        return change
+    if document not in state.documents:
+        raise NothingSuch("document")
+    if (episode := state.documents[document].episode) is None:
+        raise NothingSuch("episode")
+    return replace(change, subject=f"episode:{episode}")
 
 
 def _require_possible(state: Record, change: Change, now: int) -> None:
@@ -43,7 +62,8 @@ def _require_possible(state: Record, change: Change, now: int) -> None:
         raise AlreadyOver
     if change.kind == "end" and change.ends not in state.directives:
         raise NothingSuch("directive")
-    if change.kind == "hide" and change.subject not in state.documents:
+    named = change.subject is not None and ":" not in change.subject
+    if change.kind == "hide" and named and change.subject not in state.documents:
         raise NothingSuch("document")
     # What is over by itself does not count: nobody could see it, end it, and so make room for a block.
     if change.kind != "end" and sum(each.holds(now) for each in state.directives.values()) >= MOST_DIRECTIVES:

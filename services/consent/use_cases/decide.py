@@ -9,13 +9,14 @@ from weakref import WeakValueDictionary
 
 from chassis import faults
 from chassis.batching import Batching
-from services.consent.domain.entry import MAIN, Entry, Outcome, leaf_class
+from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Flow
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Document, Record
-from services.consent.domain.rules import Rules
+from services.consent.domain.writing import entries_of
+from services.consent.in_force import PUBLIC
 from services.consent.ledger import Ledger
-from services.consent.ports import Clock, DocumentKeys, Held, Journal
+from services.consent.ports import Clock, DocumentKeys, Fate, Held, InForce, Journal
 
 _MOST_TURNS = 200
 _TURN_SECONDS, _MOST_PAUSE_TURNS = 0.002, 5
@@ -34,18 +35,19 @@ class Decided:
     entry: Entry | None
     documents: tuple[Document, ...] = ()
     released: tuple[Held, ...] = ()
+    answer: Outcome | None = None  # where streams hold parts of it
 
     @property
     def outcome(self) -> Outcome | None:
-        """The outcome as the entry has it."""
-        return self.entry.outcome if self.entry else None
+        """The outcome as the asker is told."""
+        return self.answer or (self.entry.outcome if self.entry else None)
 
 
 class Decide:
     """Judges flows: those of one record one after the other, those of all records together in few writes."""
 
-    def __init__(self, ledger: Ledger, journal: Journal, keys: DocumentKeys, rules: Rules, clock: Clock) -> None:
-        self._ledger, self._journal, self._rules, self._clock = ledger, journal, rules, clock
+    def __init__(self, ledger: Ledger, journal: Journal, keys: DocumentKeys, in_force: InForce, clock: Clock) -> None:
+        self._ledger, self._journal, self._in_force, self._clock = ledger, journal, in_force, clock
         self._append = Batching(journal.append)
         self._hold = Batching(keys.hold)
         self._release = Batching(keys.release)
@@ -56,6 +58,8 @@ class Decide:
 
         Raises OutcomeUnknown when the database did not say whether the entry stands: nobody may be answered then.
         """
+        if flow.record == PUBLIC:
+            return Decided(flow, None)  # what concerns everybody is nobody's record
         # Within a process a record's flows queue here; between processes the journal's insert orders them.
         lane = self._lanes.setdefault(flow.record, asyncio.Lock())
         async with lane:
@@ -74,7 +78,7 @@ class Decide:
         return decided
 
     async def _decided(self, flow: Flow) -> Decided | None:
-        document, held = "", None
+        document, held = _document_id(flow), None
         for turn in range(_MOST_TURNS):
             record = await self._ledger.current(flow.record)
             faults.point("consent.decide.folded")
@@ -82,26 +86,27 @@ class Decide:
                 return Decided(flow, None)
             if self._late(flow):
                 return None
-            if flow.action is Action.DEPOSIT and not document:
-                document = b32encode(urandom(16)).decode().rstrip("=").lower()
             # From the state to the entry nothing is awaited: the version belongs to what was judged.
-            now = self._clock()
-            verdict = judge(record, flow, now, self._rules, document)
-            entry = self._entry(record, flow, now, verdict.outcome)
-            new = _new(entry) if document and verdict.outcome.document == document else None
+            now, rules = self._clock(), self._in_force.rules
+            verdict = judge(record, flow, now, rules, document)
+            first, *others = entries = entries_of(record, flow, now, verdict, rules.digest)
+            new = _new(first) if document and verdict.outcome.document == document else None
             if new and not held:
                 # The key is durable before the entry that names it; a row without an entry is swept.
                 held = await self._hold((flow.record, new))
                 faults.point("consent.decide.held")
             if self._late(flow):
                 return None
-            stands = await self._append(entry)
+            fate = await (self._append(first) if not others and first.stream == MAIN else self._together(entries))
             faults.point("consent.decide.appended")
-            if stands:
-                self._ledger.appended(entry)
-                if new and held:
-                    return Decided(flow, entry, (new,), (replace(held, document=new),))
-                return Decided(flow, entry, verdict.released)
+            if fate is Fate.STANDS:
+                for each in entries:
+                    self._ledger.appended(each)
+                released = (replace(held, document=new),) if new and held else ()
+                return Decided(flow, first, (new,) if new else verdict.released, released, verdict.outcome)
+            if fate is Fate.OUTDATED:
+                await self._in_force.renew(rules)
+                continue
             if (existing := await self._journal.by_cause(flow.record, flow.id)) is not None:
                 return await self._again(flow, existing)
             # Another decider is at the same record: wait a little, then look and insert at once. Waiting after the look
@@ -111,43 +116,40 @@ class Decide:
             faults.point("consent.decide.overtaken")
         raise Contended
 
-    def _entry(self, record: Record, flow: Flow, now: int, outcome: Outcome) -> Entry:
-        return Entry(
-            record=record.id,
-            version=record.version + 1,
-            cause=flow.id,
-            stream=MAIN,
-            n=record.n + 1,
-            at=now,
-            policies=self._rules.digest,
-            leaf_class=leaf_class(flow.action),
-            kind="decision",
-            flow=flow,
-            outcome=outcome,
-        )
+    async def _together(self, entries: list[Entry]) -> Fate:
+        """Insert the entries of one verdict, all or none, each under its stream's next number."""
+        numbered = [
+            each if each.stream == MAIN else replace(each, n=await self._journal.last(each.record, each.stream) + 1)
+            for each in entries
+        ]
+        return await self._journal.append_together(numbered)
 
     async def _again(self, flow: Flow, existing: Entry) -> Decided | None:
         """Answer a repeat only if it is the same request, in time, and nothing since could change the verdict."""
         faults.point("consent.decide.repeated")
-        said, outcome = existing.flow, existing.outcome
+        said, outcome, rules = existing.flow, existing.outcome, self._in_force.rules
         if said is None or outcome is None or said.digest != flow.digest or self._late(flow):
             return None
-        if existing.policies != self._rules.digest:
+        if existing.policies != rules.digest:
             return None  # other rules judged it: what they allowed is not ours to release
         record = await self._ledger.folded(flow.record)
         if record is None or record.last_change > existing.version:
             return None
-        if outcome.verdict != "allowed":
-            return Decided(flow, existing)
-        if flow.action is Action.LIST:
-            before = {name: each for name, each in record.documents.items() if each.entry < existing.version}
-            verdict = judge(replace(record, documents=before), flow, existing.at, self._rules)
-            return Decided(flow, existing, verdict.released)
-        names = (outcome.document,) if outcome.document else outcome.allowed
-        return Decided(flow, existing, tuple(record.documents[name] for name in names if name in record.documents))
+        if outcome.document:
+            names = (outcome.document,) if outcome.verdict == "allowed" else ()
+            return Decided(flow, existing, tuple(record.documents[name] for name in names if name in record.documents))
+        # Nothing since could change the verdict: given again over what stood then, it releases the same.
+        before = {name: each for name, each in record.documents.items() if each.entry < existing.version}
+        verdict = judge(replace(record, documents=before), flow, existing.at, rules)
+        return Decided(flow, existing, verdict.released, answer=verdict.outcome)
 
     def _late(self, flow: Flow) -> bool:
         return flow.deadline_ms is not None and self._clock() >= flow.deadline_ms
+
+
+def _document_id(flow: Flow) -> str:
+    """Return a fresh id for what a deposit may bring; empty for any other flow."""
+    return b32encode(urandom(16)).decode().rstrip("=").lower() if flow.action is Action.DEPOSIT else ""
 
 
 def _new(entry: Entry) -> Document:

@@ -1,6 +1,7 @@
 """One conformance suite for `chassis.mongo`, run on both drivers: whoever changes the setting sees no difference."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,13 +11,14 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from chassis.mongo import (
     DUPLICATE_KEY,
+    NOT_ADMITTED,
     DuplicateKey,
     Mongo,
     PartlyRefused,
     RowsHeld,
     Session,
     Unreachable,
-    duplicates_of,
+    refusals_of,
 )
 from chassis.settings import MongoSettings
 
@@ -160,20 +162,64 @@ async def test_an_unordered_batch_names_its_duplicates(both: Mongo) -> None:
     batch = [{"n": each} for each in (0, 1, 2, 3, 4, 4)]
     with pytest.raises(PartlyRefused) as refused:
         await both["rows"].insert_many(batch, ordered=False)
-    assert duplicates_of(refused.value) == {1, 3, 5}
+    assert refusals_of(refused.value) == dict.fromkeys((1, 3, 5), DUPLICATE_KEY)
     assert await numbers(both) == [0, 1, 2, 3, 4]
 
 
-async def test_another_refusal_is_no_duplicate(both: Mongo) -> None:
-    """A batch that a validator refused, in part too, does not pass for one with duplicates."""
+async def test_a_batch_names_what_is_not_admitted(both: Mongo) -> None:
+    """A row that the collection does not admit is told apart from a duplicate, and the others stand."""
     await both.ensure("rows", ([("n", 1)], {"unique": True}))
-    await both["rows"].insert_one({"n": 1})
-    # Motor and PyMongo give their database by the same name; the chassis itself needs no `collMod` yet.
-    await both._database.command({"collMod": "rows", "validator": {"n": {"$lt": 5}}})
+    await both["rows"].insert_many([{"n": 1}, {"n": 9}])
+    await both.admit("rows", {"n": {"$lt": 5}})
     with pytest.raises(PartlyRefused) as refused:
-        await both["rows"].insert_many([{"n": 1}, {"n": 9}], ordered=False)
-    assert duplicates_of(refused.value) is None
-    assert {each["code"] for each in refused.value.details["writeErrors"]} == {DUPLICATE_KEY, 121}
+        await both["rows"].insert_many([{"n": each} for each in (1, 8, 2, 9)], ordered=False)
+    assert refusals_of(refused.value) == {0: DUPLICATE_KEY, 1: NOT_ADMITTED, 3: NOT_ADMITTED}
+    assert await numbers(both) == [1, 2, 9]
+
+
+async def test_what_is_admitted_is_told_and_leaves_old_rows_alone(both: Mongo) -> None:
+    """Nothing at first; then what was asked last. What stood before may be changed, though it would not be taken in."""
+    assert await both.admitted("rows") == {}
+    await both.ensure("rows")
+    assert await both.admitted("rows") == {}
+    await both["rows"].insert_one({"n": 9})
+    for most in (5, 7):
+        await both.admit("rows", {"n": {"$lt": most}})
+        assert await both.admitted("rows") == {"n": {"$lt": most}}
+    changed = await both["rows"].update_one({"n": 9}, {"$set": {"flag": True}})
+    assert changed.modified_count == 1
+
+
+async def test_nothing_slips_in_once_another_is_admitted(both: Mongo) -> None:
+    """Writers at full speed: after `admit` has returned, not one more row of the kind before is counted."""
+    await both.ensure("rows")
+    done = False
+
+    async def writer() -> None:
+        while not done:
+            with contextlib.suppress(PartlyRefused):
+                await both["rows"].insert_many([{"kind": "old"} for _ in range(20)], ordered=False)
+
+    writers = [asyncio.create_task(writer()) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    await both.admit("rows", {"kind": "new"})
+    counted = await both["rows"].count_documents({"kind": "old"})
+    await asyncio.sleep(0.2)
+    done = True
+    await asyncio.gather(*writers)
+    assert await both["rows"].count_documents({"kind": "old"}) == counted > 0
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"writeErrors": [{"index": 0, "code": DUPLICATE_KEY}, {"index": 1, "code": 50}]},
+        {"writeErrors": [{"index": 0, "code": NOT_ADMITTED}], "writeConcernErrors": [{"code": 64}]},
+    ],
+)
+def test_any_other_failure_leaves_a_batch_uncertain(details: dict[str, Any]) -> None:
+    """A time-out, a majority that did not answer: no row of the batch passes for refused."""
+    assert refusals_of(PartlyRefused(details)) is None
 
 
 async def test_a_watcher_wakes_up(both: Mongo) -> None:
@@ -206,6 +252,17 @@ async def test_a_watcher_passes_over_other_operations(both: Mongo) -> None:
     await both["rows"].insert_one({"_id": "one", "n": 1})
     async with both.changes("rows", "insert") as changed:
         await both["rows"].delete_one({"_id": "one"})
+        assert await changed(1) is None
+
+
+async def test_a_watcher_may_pass_over_what_lacks_a_field(both: Mongo) -> None:
+    """Only a document that comes with the field wakes it, whatever else is inserted meanwhile."""
+    await both.ensure("rows")
+    async with both.changes("rows", "insert", having="due") as changed:
+        await both["rows"].insert_many([{"n": number} for number in range(20)])
+        await both["rows"].insert_one({"_id": "late", "due": "soon"})
+        assert await changed(2) == "late"
+        await both["rows"].insert_one({"n": 21})
         assert await changed(1) is None
 
 

@@ -8,14 +8,20 @@ from pathlib import Path
 from uuid import uuid4
 
 from chassis.mongo import Mongo
+from services.consent.bootstrap import begin_rules
+from services.consent.bundles import MongoBundles
+from services.consent.domain.bundle import Bundle
+from services.consent.domain.cosigning import Cosigning
 from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action, Actor, Change, Flow
+from services.consent.in_force import Activations, Archive, RulesInForce
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows
-from services.consent.ports import OutcomeUnknown
-from services.consent.store import MongoDocumentKeys, MongoJournal
+from services.consent.ports import Fate, OutcomeUnknown
+from services.consent.store import MongoDocumentKeys, MongoJournal, MongoSnapshots
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
+from services.consent.use_cases.activate_rules import ActivateRules
 from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.decide import Decide, Decided
 from services.consent.use_cases.open_record import OpenRecord
@@ -30,22 +36,30 @@ def now_ms() -> int:
 
 
 class Process:
-    """One process of consent: its own memory, the shared database."""
+    """One process of consent: its own memory, the shared database. `own` are the rules that its package came with."""
 
-    def __init__(self, mongo: Mongo, root: Path, journal: type[MongoJournal] = MongoJournal) -> None:
+    def __init__(
+        self, mongo: Mongo, root: Path, journal: type[MongoJournal] = MongoJournal, own: Bundle = RULES.bundle
+    ) -> None:  # fmt: skip
         self.mongo = mongo
         self.record_keys = MongoRecordKeys(mongo, FileRoot(root))
         self.journal, self.keys = journal(mongo, self.record_keys), MongoDocumentKeys(mongo, self.record_keys)
-        self.ledger = Ledger(self.journal)
-        self.decide = Decide(self.ledger, self.journal, self.keys, RULES, now_ms)
+        self.bundles, self.own = MongoBundles(mongo, self.record_keys), own
+        self.activations, self.archive = Activations(self.journal, self.bundles), Archive(self.bundles)
+        self.in_force = RulesInForce(self.activations, self.archive)
+        self.activate = ActivateRules(self.journal, self.bundles, self.record_keys, Cosigning(), now_ms)
+        self.snapshots = MongoSnapshots(mongo, self.record_keys)
+        self.ledger = Ledger(self.journal, self.snapshots)
+        self.decide = Decide(self.ledger, self.journal, self.keys, self.in_force, now_ms)
         self.change = ChangeDirectives(OwnFlows(self.decide), self.ledger, now_ms)
-        self.open = OpenRecord(self.journal, self.record_keys, RULES, now_ms)
-        self.abandon = AbandonDeposit(self.ledger, self.journal, self.keys, RULES, now_ms)
+        self.open = OpenRecord(self.journal, self.record_keys, self.in_force, now_ms)
+        self.abandon = AbandonDeposit(self.ledger, self.journal, self.keys, self.in_force, now_ms)
 
     async def prepare(self) -> None:
-        """Create the collections and their indexes."""
-        for each in (self.record_keys, self.journal, self.keys):
+        """Create the collections and their indexes, and know which rules are in force."""
+        for each in (self.record_keys, self.journal, self.snapshots, self.keys, self.bundles):
             await each.prepare()
+        await begin_rules(self.in_force, self.activations, self.activate, self.own)
 
     async def say(self, change: Change, record: str = RECORD) -> str:
         """Have Camille begin or end a directive."""
@@ -71,7 +85,7 @@ class Laggard(MongoJournal):
     lots = random.Random(7)
     deaf = 0.0
 
-    async def append(self, entries: Sequence[Entry]) -> list[bool]:
+    async def append(self, entries: Sequence[Entry]) -> list[Fate]:
         """Insert, sooner or later."""
         await asyncio.sleep(self.lots.random() * 0.004)
         stands = await super().append(entries)
@@ -86,7 +100,7 @@ class Deaf(MongoJournal):
 
     deaf = False
 
-    async def append(self, entries: Sequence[Entry]) -> list[bool]:
+    async def append(self, entries: Sequence[Entry]) -> list[Fate]:
         """Insert, and say nothing if deaf."""
         stands = await super().append(entries)
         if self.deaf:

@@ -3,7 +3,9 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import pytest
 
@@ -11,6 +13,7 @@ from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action, Change, Flow
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
+from services.consent.domain.rules import Rules
 from services.consent.ports import OutcomeUnknown
 from services.consent.use_cases.change_directives import NothingSuch
 from services.consent.use_cases.decide import Contended, Decided
@@ -20,15 +23,16 @@ from tests.integration.observing import eventually
 from tests.unit.consent.people import CAMILLE, COLLEAGUE, MOREAU, PERSON, PETIT, RECORD, RULES, flow, paper
 
 
-def replayed(entries: list[Entry]) -> Record:
-    """Replay a journal: consecutive versions and numbers, and each verdict again; return the state."""
+def replayed(entries: list[Entry], rules: Mapping[str, Rules] = MappingProxyType({RULES.digest: RULES})) -> Record:
+    """Replay a journal: consecutive versions and numbers, and each verdict again by its own rules; return the state."""
     assert [each.version for each in entries] == list(range(1, len(entries) + 1))
     assert [each.n for each in entries] == list(range(1, len(entries) + 1))
     assert len({each.cause for each in entries}) == len(entries)
     record = Record(entries[0].record)
     for each in entries:
         if each.flow is not None and each.outcome is not None:
-            assert judge(record, each.flow, each.at, RULES, each.outcome.document or "").outcome == each.outcome
+            again = judge(record, each.flow, each.at, rules[each.policies], each.outcome.document or "")
+            assert again.in_stream(each.stream) == each.outcome
         record.apply(each)
     return record
 

@@ -11,15 +11,15 @@ import pytest
 from chassis.mongo import Mongo
 from chassis.sealing import Unsealable
 from chassis.settings import MongoSettings
-from services.consent.domain.entry import MAIN, Entry
-from services.consent.domain.flow import Action
-from services.consent.domain.record import Document
+from services.consent.domain.entry import MAIN, Entry, Outcome
+from services.consent.domain.flow import Action, Reason
+from services.consent.domain.record import UNANNOUNCED_MS, Document, Record
 from services.consent.keys import FileRoot, MongoRecordKeys
-from services.consent.ports import DocumentKeys, Journal, KeyMissing, OutcomeUnknown, RecordUnknown
+from services.consent.ports import DocumentKeys, Fate, Journal, KeyMissing, OutcomeUnknown, RecordUnknown
 from services.consent.store import MongoDocumentKeys, MongoJournal
 from tests.integration.consent.processes import Process, fresh_record
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
-from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_RECORD, RECORD, Book, flow, opening, paper
+from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_RECORD, RECORD, Book, entry, flow, opening, paper
 
 REPORT = Document(
     id="carnetexampledocumentaa567", version=1, type_code="11502-2", class_code="10", visibility=(),
@@ -70,9 +70,15 @@ def book() -> list[Entry]:
     return written.entries
 
 
+def emergency(at: int = NOW) -> Entry:
+    """Return the second entry of a record: an emergency opened it."""
+    asked = flow(MOREAU, Action.READ, purpose="BTG", reason=Reason("URG", "Inconscient"), auth_time=at // 1000)
+    return entry(Record(RECORD, 1, 1), asked, Outcome("allowed", "rule", count=1), at)
+
+
 async def _write(journal: Journal, entries: list[Entry]) -> None:
     for each in entries:
-        assert await journal.append([each]) == [True]
+        assert await journal.append([each]) == [Fate.STANDS]
 
 
 async def test_what_is_appended_is_read_as_it_was(journal: Journal) -> None:
@@ -99,6 +105,14 @@ async def test_pages_go_back_from_a_version(journal: Journal) -> None:
     assert [each.version for each in await journal.page(RECORD, 5, 2)] == [4, 3]
 
 
+async def test_pages_may_be_of_a_period(journal: Journal) -> None:
+    """From a time on, and before a time; a page of a period goes back from a version all the same."""
+    await _write(journal, [replace(each, at=NOW + each.version) for each in book()])
+    assert [each.version for each in await journal.page(RECORD, None, 9, since=NOW + 3, until=NOW + 6)] == [5, 4, 3]
+    assert [each.version for each in await journal.page(RECORD, None, 9, until=NOW + 3)] == [2, 1]
+    assert [each.version for each in await journal.page(RECORD, 6, 2, since=NOW + 2)] == [5, 4]
+
+
 async def test_only_what_may_change_a_state_is_read_to_fold(journal: Journal) -> None:
     """Requests are left out; the bounds are after and up to."""
     await _write(journal, book())
@@ -113,14 +127,28 @@ async def test_version_cause_and_place_in_the_stream_are_unique(journal: Journal
     """Each of the three locks refuses alone, and what stands is untouched."""
     await _write(journal, [opening()])
     new = replace(opening(), **{"version": 2, "n": 2} | taken)
-    assert await journal.append([new]) == [False]
+    assert await journal.append([new]) == [Fate.TAKEN]
     assert await journal.page(RECORD, None, 10) == [opening()]
+
+
+async def test_entries_of_other_rules_than_those_demanded_are_outdated(journal: Journal) -> None:
+    """Of a batch only those of the rules demanded stand; what stood before is read on, and another demand follows."""
+    await _write(journal, [opening()])
+    assert await journal.demanded() is None
+    await journal.demand("newer")
+    assert await journal.demanded() == "newer"
+    newer = replace(opening(OTHER_RECORD), policies="newer")
+    assert await journal.append([replace(opening(), version=2, n=2, cause="c"), newer]) == [Fate.OUTDATED, Fate.STANDS]
+    assert await journal.append([replace(newer, cause="d")]) == [Fate.TAKEN]
+    assert await journal.page(RECORD, None, 10) == [opening()]
+    await journal.demand(opening().policies)
+    assert await journal.append([replace(opening(), version=2, n=2, cause="c")]) == [Fate.STANDS]
 
 
 async def test_a_batch_is_taken_entry_by_entry(journal: Journal) -> None:
     """Of several records one entry may be refused and the others stand."""
     await _write(journal, [opening()])
-    assert await journal.append([opening(), opening(OTHER_RECORD)]) == [False, True]
+    assert await journal.append([opening(), opening(OTHER_RECORD)]) == [Fate.TAKEN, Fate.STANDS]
     assert await journal.head(OTHER_RECORD) == (1, 1)
 
 
@@ -129,8 +157,18 @@ async def test_of_many_at_once_one_wins(journal: Journal) -> None:
     await _write(journal, [opening()])
     rivals = [replace(opening(), version=2, n=2, cause=f"cause {number}") for number in range(20)]
     stood = await asyncio.gather(*(journal.append([each]) for each in rivals))
-    assert sorted(flag for (flag,) in stood) == [False] * 19 + [True]
+    assert sorted(bool(fate) for (fate,) in stood) == [False] * 19 + [True]
     assert len(await journal.page(RECORD, None, 10)) == 2
+
+
+async def test_emergencies_are_found_up_to_a_version(journal: Journal) -> None:
+    """Those that let somebody in, of this record, in order; neither requests nor what comes after."""
+    first, last = emergency(), replace(emergency(), version=4, n=4)
+    request = replace(emergency(), version=3, n=3, leaf_class="request")
+    await _write(journal, [opening(), opening(OTHER_RECORD), first, request, last])
+    assert await journal.emergencies(RECORD, 4) == [first, last]
+    assert await journal.emergencies(RECORD, 3) == [first]
+    assert await journal.emergencies(OTHER_RECORD, 9) == []
 
 
 async def test_another_stream_does_not_move_the_main_one(journal: Journal) -> None:
@@ -138,6 +176,45 @@ async def test_another_stream_does_not_move_the_main_one(journal: Journal) -> No
     await _write(journal, [opening(), replace(opening(), version=2, cause="other", stream="reserved", n=1)])
     assert await journal.head(RECORD) == (2, 1)
     assert MAIN == "main"
+
+
+async def test_the_entries_of_one_verdict_stand_together_or_not_at_all(journal: Journal) -> None:
+    """Two streams' entries in one insert; where one of them cannot stand, neither does."""
+    await _write(journal, [opening()])
+    main = replace(opening(), version=2, n=2, cause="a")
+    secret = replace(opening(), version=3, n=1, cause="a.1", stream="secret")
+    assert await journal.append_together([main, secret])
+    assert (await journal.last(RECORD, MAIN), await journal.last(RECORD, "secret")) == (2, 1)
+    assert await journal.last(RECORD, "other") == 0
+    late = [replace(main, version=4, n=3, cause="b"), replace(secret, version=5, n=1, cause="b.1")]
+    assert not await journal.append_together(late)
+    assert await journal.head(RECORD) == (3, 2)
+    assert await journal.by_cause(RECORD, "b") is None
+
+
+async def test_whoever_reads_sees_the_streams_that_are_open(journal: Journal) -> None:
+    """Pages count the main stream; what stands between in open streams comes along, and nothing of the others."""
+    entries = [opening()]
+    for number in range(2, 10):
+        stream = {4: "open", 6: "closed", 7: "open"}.get(number, MAIN)
+        n = sum(each.stream == stream for each in entries) + 1
+        entries.append(replace(opening(), version=number, n=n, cause=f"cause {number}", stream=stream))
+    await _write(journal, entries)
+    assert [each.version for each in await journal.seen(RECORD, {MAIN}, None, 3)] == [9, 8, 5]
+    first = await journal.seen(RECORD, {MAIN, "open"}, None, 3)
+    assert [each.version for each in first] == [9, 8, 7, 5]
+    assert [each.version for each in await journal.seen(RECORD, {MAIN, "open"}, first[-1].n, 10)] == [4, 3, 2, 1]
+    assert await journal.seen(OTHER_RECORD, {MAIN, "open"}, None, 3) == []
+
+
+async def test_a_month_s_end_is_due_once(keys: DocumentKeys) -> None:
+    """What was deposited unannounced is found by its time, until the journal tells of it; nothing else is."""
+    secret = replace(REPORT, id="s" * 26, visibility=("INVISIBLE_PATIENT",), deposited_at=1_000)
+    await keys.hold([(RECORD, REPORT), (RECORD, secret)])
+    assert await keys.unannounced_since(UNANNOUNCED_MS + 999, 10) == []
+    assert await keys.unannounced_since(UNANNOUNCED_MS + 1_000, 10) == [(RECORD, secret.id)]
+    await keys.told(RECORD, secret.id)
+    assert await keys.unannounced_since(UNANNOUNCED_MS + 1_000, 10) == []
 
 
 async def test_a_key_is_held_released_and_confirmed(keys: DocumentKeys) -> None:
@@ -212,7 +289,8 @@ async def test_a_row_altered_in_the_database_is_not_believed(consent: Process, n
     """Whoever writes to the database cannot move an entry or date it anew: reading it fails."""
     await _deposited(consent)
     change = {"class": "directive", "policies": "other", "cause": "other"}.get(name, 99)
-    await consent.mongo["journal"].update_one({"record": RECORD, "version": 2}, {"$set": {name: change}})
+    rows = consent.mongo["journal"]
+    await rows.update_one({"record": RECORD, "version": 2}, {"$set": {name: change}}, bypass_document_validation=True)
     with pytest.raises(Unsealable):
         await consent.journal.page(RECORD, None, 10)
 
@@ -233,6 +311,27 @@ async def test_swapped_entries_and_keys_are_not_believed(consent: Process) -> No
         await consent.keys.release([(RECORD, [first])])
     with pytest.raises(Unsealable):
         await consent.journal.by_cause(RECORD, second.flow.id)
+
+
+async def test_a_snapshot_moved_or_altered_is_not_read(consent: Process) -> None:
+    """It opens under its own record and version only; a newer one is not overwritten by an older one."""
+    await _deposited(consent)
+    state = await consent.ledger.folded(RECORD)
+    assert state is not None
+    await consent.snapshots.save(state)
+    assert await consent.snapshots.load(RECORD) == state
+    older = replace(state, version=1)
+    await consent.snapshots.save(older)
+    assert await consent.snapshots.load(RECORD) == state
+    rows = consent.mongo["snapshots"]
+    held = await rows.find_one({"_id": RECORD})
+    assert MOREAU.id.encode() not in bytes(held["body"])
+    await rows.update_one({"_id": RECORD}, {"$set": {"version": 1}})
+    assert await consent.snapshots.load(RECORD) is None
+    other = fresh_record()
+    await consent.open(other, "opened")
+    await rows.insert_one({**held, "_id": other})
+    assert await consent.snapshots.load(other) is None
 
 
 async def test_a_record_key_is_made_once(consent: Process, root: Path) -> None:

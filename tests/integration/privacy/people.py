@@ -19,7 +19,7 @@ from joserfc.jwk import OKPKey
 
 from deploy.local.caller import Caller
 from deploy.local.stack import ROOT, Stack
-from services.identity.domain import ins_key, luhn_holds
+from services.identity.domain.identifiers import ins_key, luhn_holds
 from tests.integration.privacy.canaries import person
 
 SYSTEM_OID = "1.2.250.1.213.1.4.10"

@@ -31,7 +31,16 @@ _FLOWS = {"carnet_flows_dropped": {"reason"}}
 # What operators may build upon: families by service, with their labels.
 DOCUMENTED: dict[str, dict[str, set[str]]] = {
     "identity": _EVERY | _RELAY | {"carnet_tokens": {"grant", "end"}},
-    "consent": _EVERY | _CONSUMER | _RELAY | _FLOWS | {"carnet_consent_identity_beat_seconds": {"partition"}},
+    "consent": _EVERY
+    | _CONSUMER
+    | _RELAY
+    | _FLOWS
+    | {
+        "carnet_consent_identity_beat_seconds": {"partition"},
+        "carnet_consent_announced": {"kind", "end"},
+        "carnet_consent_oldest_due_seconds": set[str](),
+        "carnet_decisions": {"action", "outcome", "rule", "purpose"},
+    },
     "documents": _EVERY | _CONSUMER | _RELAY | _FLOWS | _ASKER,
     "notifications": _EVERY | _CONSUMER | _FLOWS | _ASKER | {"carnet_notifications_listeners": set[str]()},
 }
@@ -89,6 +98,9 @@ async def test_metrics_count_what_happens(carnet: Carnet) -> None:
     documents, notifications = await series(carnet, "documents-1"), await series(carnet, "notifications-1")
     assert frozenset({("action", "deposit"), ("end", "allowed")}) in documents["carnet_flows_asked"]
     assert frozenset({("action", "read")}) in documents["carnet_flow_seconds"]
+    decided = [await series(carnet, name) for name, each in carnet.stack.processes.items() if each.service == "consent"]
+    read = {("action", "read"), ("outcome", "refused"), ("rule", "no-such-document"), ("purpose", "TREAT")}
+    assert any(frozenset(read) in each["carnet_decisions"] for each in decided)
     answered = {("method", "GET"), ("route", "/fhir/Binary/{name}"), ("status", "404")}
     assert frozenset(answered) in documents["carnet_http_requests"]
     taken = {("consumer", "carnet.notifications"), ("type", "carnet.documents.deposited.v1"), ("end", "handled")}
@@ -99,17 +111,17 @@ async def test_labels_hold_no_ids(carnet: Carnet) -> None:
     """Every label's value is of a small vocabulary, and other records, documents or people bring no new one."""
     await some_care(carnet)
     before = {process: await series(carnet, process) for process in carnet.stack.processes}
-    values = {v for told in before.values() for labels in told.values() for each in labels for _, v in each}
-    assert [value for value in values if not _HARMLESS.fullmatch(value)] == []
     await some_care(carnet)
     after = {process: await series(carnet, process) for process in carnet.stack.processes}
+    values = {v for told in after.values() for labels in told.values() for each in labels for _, v in each}
+    assert [value for value in values if not _HARMLESS.fullmatch(value)] == []
     new = {
         (family, each)
         for process, told in after.items()
         for family, labels in told.items()
         for each in labels - before[process][family]
-        # Not a matter of whom it is about: which of two deciders answered, and how.
-        if not family.startswith("carnet_flows_dropped")
+        # Not a matter of whom it is about: which of two deciders answered, what and how.
+        if not family.startswith(("carnet_flows_dropped", "carnet_decisions"))
     }
     assert new == set()
 

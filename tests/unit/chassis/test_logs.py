@@ -44,7 +44,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
 
 async def test_a_line_says_who_what_and_when(lines: Lines) -> None:
     """Service, instance, level, time, module and the allowed fields stand in one JSON object a line."""
-    logs.get("api").info("stored", record="carnetexamplerecordaaaa234", ms=1.5, count=2)
+    logs.get("api").info("stored", flow="0" * 32, ms=1.5, count=2)
     (line,) = lines.said()
     assert line.pop("timestamp").endswith("Z")
     assert line == {
@@ -53,14 +53,29 @@ async def test_a_line_says_who_what_and_when(lines: Lines) -> None:
         "service": "documents",
         "instance": "documents-1",
         "module": "api",
-        "record": "carnetexamplerecordaaaa234",
+        "flow": "0" * 32,
         "ms": 1.5,
         "count": 2,
     }
 
 
 @pytest.mark.parametrize(
-    "field", ["name", "ins", "title", "token", "content", "url", "query", "patient", "exc_info", "x"]
+    "field",
+    [
+        "name",
+        "ins",
+        "title",
+        "token",
+        "content",
+        "url",
+        "query",
+        "patient",
+        "record",
+        "document",
+        "key",
+        "exc_info",
+        "x",
+    ],
 )
 async def test_a_field_that_is_not_allowed_is_dropped(lines: Lines, field: str) -> None:
     """No caller can add a field by inventing a name for it."""

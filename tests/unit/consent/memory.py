@@ -1,13 +1,17 @@
 """Consent's ports in memory. The conformance suite of tests/integration/consent runs on these and on MongoDB."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from chassis.sealing import new_key
-from services.consent.domain.entry import MAIN, Entry
-from services.consent.domain.record import Document
-from services.consent.ports import Held, KeyMissing, Unconfirmed
+from services.consent.domain.entry import MAIN, Entry, Reviewing
+from services.consent.domain.record import UNANNOUNCED, UNANNOUNCED_MS, Document, Record
+from services.consent.domain.review import EVERY_RECORD, Review
+from services.consent.domain.rules import Rules
+from services.consent.domain.snapshot import dump, load
+from services.consent.ports import Due, Fate, Held, Kept, KeyMissing, Unconfirmed, UnknownRules
 
 _CHANGING = {"deposit", "directive", "other", "emergency"}
 _Name = tuple[str, str, int]
@@ -18,20 +22,63 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.entries: dict[str, list[Entry]] = {}
+        self.policies: str | None = None
 
-    async def append(self, entries: Sequence[Entry]) -> list[bool]:
-        """Take in what neither version, cause nor place in the stream forbids."""
+    async def append(self, entries: Sequence[Entry]) -> list[Fate]:
+        """Take in what neither the rules demanded, version, cause nor place in the stream forbids."""
         await asyncio.sleep(0)
         return [self._append(each) for each in entries]
 
-    def _append(self, new: Entry) -> bool:
+    def _append(self, new: Entry) -> Fate:
+        if self.policies not in {None, new.policies}:
+            return Fate.OUTDATED
         standing = self.entries.setdefault(new.record, [])
         for each in standing:
             if each.version == new.version or each.cause == new.cause or (each.stream, each.n) == (new.stream, new.n):
-                return False
+                return Fate.TAKEN
         standing.append(new)
         standing.sort(key=lambda each: each.version)
-        return True
+        return Fate.STANDS
+
+    async def demand(self, policies: str) -> None:
+        """Take in entries of these rules only."""
+        await asyncio.sleep(0)
+        self.policies = policies
+
+    async def demanded(self) -> str | None:
+        """Return what is taken in."""
+        await asyncio.sleep(0)
+        return self.policies
+
+    async def append_together(self, entries: Sequence[Entry]) -> Fate:
+        """Take in all of a verdict, or none."""
+        await asyncio.sleep(0)
+        standing = {each: list(held) for each, held in self.entries.items()}
+        for each in entries:
+            if (fate := self._append(each)) is not Fate.STANDS:
+                self.entries = standing
+                return fate
+        return Fate.STANDS
+
+    async def last(self, record: str, stream: str) -> int:
+        """Return a stream's newest number."""
+        await asyncio.sleep(0)
+        return max((each.n for each in self.entries.get(record, []) if each.stream == stream), default=0)
+
+    async def seen(self, record: str, streams: Collection[str], before: int | None, limit: int) -> list[Entry]:
+        """Return entries of some streams, the newest first."""
+        await asyncio.sleep(0)
+        standing = self.entries.get(record, [])
+        main = [each for each in standing if each.stream == MAIN and (before is None or each.n < before)][::-1][:limit]
+        edge = next((each.version for each in standing if each.stream == MAIN and each.n == before), None)
+        low = main[-1].version if len(main) == limit else 0
+        others = [
+            each
+            for each in standing
+            if each.stream in streams and each.stream != MAIN and each.version > low
+            and (edge is None or each.version < edge)
+        ]  # fmt: skip
+        return sorted([*main, *others], key=lambda each: each.version, reverse=True)
 
     async def head(self, record: str) -> tuple[int, int] | None:
         """Return the newest version, and the newest number of the main stream."""
@@ -51,11 +98,74 @@ class MemoryJournal:
         await asyncio.sleep(0)
         return next((each for each in self.entries.get(record, []) if each.cause == cause), None)
 
-    async def page(self, record: str, before: int | None, limit: int) -> list[Entry]:
+    async def page(
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
+    ) -> list[Entry]:
         """Return entries, the newest first."""
         await asyncio.sleep(0)
-        found = [each for each in self.entries.get(record, []) if before is None or each.version < before]
+        found = [
+            each
+            for each in self.entries.get(record, [])
+            if (before is None or each.version < before)
+            and (since is None or since <= each.at)
+            and (until is None or each.at < until)
+        ]
         return found[::-1][:limit]
+
+    async def emergencies(self, record: str, to: int) -> list[Entry]:
+        """Return what an emergency opened, up to a version."""
+        await asyncio.sleep(0)
+        return [each for each in self.entries[record] if each.version <= to and each.leaf_class == "emergency"]
+
+
+class MemoryBundles:
+    """Bundles in a dictionary."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Kept] = {}
+
+    async def keep(self, kept: Kept) -> None:
+        """Keep one."""
+        await asyncio.sleep(0)
+        self.rows[kept.bundle.digest] = kept
+
+    async def kept(self, digest: str) -> Kept:
+        """Return one."""
+        await asyncio.sleep(0)
+        if digest not in self.rows:
+            raise UnknownRules(digest)
+        return self.rows[digest]
+
+
+class MemoryRecordKeys:
+    """Which records have a key."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, bytes] = {}
+
+    async def key(self, record: str) -> bytes:
+        """Return a key."""
+        return self.known[record]
+
+    async def create(self, record: str) -> bool:
+        """Create a key."""
+        new = record not in self.known
+        self.known.setdefault(record, new_key())
+        return new
+
+
+class Unchanging:
+    """Rules that are in force for good."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+
+    async def renew(self, than: Rules) -> None:
+        """Nothing is newer."""
+
+    def judged_by(self, digest: str) -> Rules:  # noqa: ARG002 - the port's
+        """Return the only rules."""
+        return self.rules
 
 
 class MemoryKeys:
@@ -63,6 +173,7 @@ class MemoryKeys:
 
     def __init__(self) -> None:
         self.rows: dict[_Name, tuple[bytes, Any]] = {}
+        self.visible_at: dict[tuple[str, str], int] = {}
 
     async def hold(self, documents: Sequence[tuple[str, Document]]) -> Sequence[Held]:
         """Create keys."""
@@ -70,6 +181,8 @@ class MemoryKeys:
         held = [Held(each, new_key(), "pending") for _, each in documents]
         for (record, each), new in zip(documents, held, strict=True):
             self.rows[record, each.id, each.version] = (new.key, "pending")
+            if UNANNOUNCED in each.visibility:
+                self.visible_at[record, each.id] = each.deposited_at + UNANNOUNCED_MS
         return held
 
     async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
@@ -96,3 +209,106 @@ class MemoryKeys:
     async def pending_since(self, before_ms: int, limit: int) -> list[Unconfirmed]:  # noqa: ARG002 - rows have no age
         """Return what is pending."""
         return [Unconfirmed(*name) for name, (_, state) in self.rows.items() if state == "pending"][:limit]
+
+    async def unannounced_since(self, now: int, limit: int) -> list[tuple[str, str]]:
+        """Return what became visible by itself."""
+        await asyncio.sleep(0)
+        return [name for name, at in self.visible_at.items() if at <= now][:limit]
+
+    async def told(self, record: str, document: str) -> None:
+        """Forget when it becomes visible."""
+        self.visible_at.pop((record, document), None)
+
+
+class MemorySnapshots:
+    """States in a dictionary, through their own form."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[str, Any]] = {}
+
+    async def load(self, record: str) -> Record | None:
+        """Return a state."""
+        await asyncio.sleep(0)
+        return load(record, self.held[record]) if record in self.held else None
+
+    async def save(self, state: Record) -> None:
+        """Keep a state as it is now."""
+        self.held[state.id] = dump(state)
+        await asyncio.sleep(0)
+
+    async def drop(self, record: str) -> None:
+        """Forget a state."""
+        self.held.pop(record, None)
+
+
+class MemoryReviews:
+    """Reviews in a dictionary, with the answers beside them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Review] = {}
+        self.answers: dict[tuple[str, str], Reviewing] = {}
+
+    def open(self, review: Review) -> None:
+        """Open a review; one that stands stays."""
+        self.rows.setdefault((review.record, review.flow), review)
+
+    async def owed(self, organisation: str, record: str, after: tuple[int, str] | None, limit: int) -> list[Review]:
+        """Return open reviews, the oldest first."""
+        await asyncio.sleep(0)
+        mine = [each for each in self._of(organisation, record) if each.state == "open"]
+        found = sorted(mine, key=lambda each: (each.opened_at, each.flow))
+        return [each for each in found if after is None or (each.opened_at, each.flow) > after][:limit]
+
+    async def find(self, organisation: str, record: str, flow: str) -> Review | None:
+        """Return a review, an open one first."""
+        await asyncio.sleep(0)
+        found = [each for each in self._of(organisation, record) if each.flow == flow]
+        return max(found, key=lambda each: each.state, default=None)
+
+    async def close(self, review: Review, said: Reviewing) -> None:
+        """Close a review; a closed one stays."""
+        name = (review.record, review.flow)
+        if self.rows[name].state == "open":
+            self.rows[name], self.answers[name] = replace(review, state="closed"), said
+
+    def _of(self, organisation: str, record: str) -> list[Review]:
+        return [
+            each
+            for each in self.rows.values()
+            if each.organisation == organisation and record in {EVERY_RECORD, each.record}
+        ]
+
+
+class MemoryNotices:
+    """What is due, by the journal in memory, and what was told."""
+
+    def __init__(self, journal: MemoryJournal, reviews: MemoryReviews) -> None:
+        self._journal, self._reviews = journal, reviews
+        self._settled: set[tuple[str, str]] = set()
+        self.told: list[Due] = []
+
+    async def due(self, limit: int) -> list[Due]:
+        """Return what must be told and was not."""
+        await asyncio.sleep(0)
+        found = [
+            Due(each.record, each.cause, each.version, each.announces, each.at)
+            for entries in self._journal.entries.values()
+            for each in entries
+            if each.announces and (each.record, each.cause) not in self._settled
+        ]
+        return sorted(found, key=lambda each: each.at)[:limit]
+
+    async def tell(self, each: Due, review: Review | None) -> bool:
+        """Tell what is due."""
+        await asyncio.sleep(0)
+        if (each.record, each.flow) in self._settled:
+            return False
+        self._settled.add((each.record, each.flow))
+        self.told.append(each)
+        if review is not None:
+            self._reviews.open(review)
+        return True
+
+    async def pass_over(self, each: Due) -> None:
+        """Settle without telling."""
+        self._settled.add((each.record, each.flow))

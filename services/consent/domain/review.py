@@ -1,0 +1,78 @@
+"""What follows an access in an emergency: it is told once an hour, and somebody else must find it justified or not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from services.consent.domain.entry import Entry
+from services.consent.domain.flow import Actor
+
+# The profession code of an organisation's data protection officer (GDPR, art. 37).
+DPO = "dpo"
+# Whose token speaks for the whole organisation; any other names the one record that it is about.
+EVERY_RECORD = "public"
+ANSWER_WITHIN_MS = 30 * 86_400_000
+ONCE_WITHIN_MS = 3_600_000
+
+
+class NotReviewer(Exception):
+    """Whoever asks is no data protection officer: there is nothing here for him, whatever stands."""
+
+
+class OwnAccess(Exception):
+    """Nobody reviews what he did himself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A review that an officer of `organisation` owes; times in Unix milliseconds. Who and why stand in the entry."""
+
+    record: str
+    flow: str
+    organisation: str
+    opened_at: int
+    due_at: int
+    state: Literal["open", "closed"] = "open"
+
+
+def review_of(entry: Entry, now: int) -> Review | None:
+    """Return the review that an access opens; None where no organisation answers for the professional."""
+    organisation = entry.flow.actor.organisation if entry.flow else None
+    if organisation is None:
+        return None
+    return Review(entry.record, entry.cause, organisation, now, now + ANSWER_WITHIN_MS)
+
+
+def closing_cause(flow: str) -> str:
+    """Return the cause of the entry that closes a review: the journal takes it once."""
+    return f"reviewed-{flow}"
+
+
+def organisation_of(reviewer: Actor) -> str:
+    """Return the organisation that an officer answers for; raise NotReviewer."""
+    officer = reviewer.kind == "professional" and reviewer.profession == DPO
+    # An insurer has officers too: professionals act through care software, and nobody through anything else.
+    if not officer or reviewer.application_kind != "care-software" or reviewer.organisation is None:
+        raise NotReviewer
+    return reviewer.organisation
+
+
+def told_by_itself(emergencies: Sequence[Entry]) -> bool:
+    """Say whether the last of a record's emergency entries is told, or was told with an earlier one.
+
+    `emergencies` are all of them up to it, in the journal's order. The first look of a professional is told, and those
+    that follow it within the hour are not; so the journal alone decides, and whoever asks it decides the same.
+    """
+    last, told_at, told = emergencies[-1], None, True
+    for each in emergencies:
+        if _asker(each) == _asker(last):
+            # A clock that was set back must not silence anything.
+            told = told_at is None or abs(each.at - told_at) >= ONCE_WITHIN_MS
+            told_at = each.at if told else told_at
+    return told
+
+
+def _asker(entry: Entry) -> tuple[str, str, str | None] | None:
+    # By organisation too: each has an officer of its own.
+    actor = entry.flow.actor if entry.flow else None
+    return (actor.kind, actor.id, actor.organisation) if actor else None

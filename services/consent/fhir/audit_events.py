@@ -1,0 +1,170 @@
+"""An entry of the journal as a FHIR AuditEvent, after IHE BALP's pattern of an authorisation decision.
+
+The patient's says all that the journal says. A professional's own trace says what he asked and nothing of the answer:
+hidden, blocked, absent and allowed look the same (EHDS, article 8).
+"""
+
+from typing import Final
+
+from services.consent.domain.entry import Entry, Outcome
+from services.consent.domain.flow import Action, Actor, Flow
+from services.consent.domain.rules import Rules
+from services.consent.fhir import systems
+from services.consent.fhir.systems import Json, coding, concept
+from services.consent.phrases import entry_view
+
+_TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
+_DICOM: Final = "http://dicom.nema.org/resources/ontology/DCM"
+_TYPE: Final = coding(_DICOM, "110113", "Security Alert")
+_DECISION: Final = coding(
+    "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType", "AuthZ-Consent",
+    "Authorization Decision using Roles and Consent",
+)  # fmt: skip
+_USER: Final = concept(coding(f"{_TERMINOLOGY}/v3-ParticipationType", "IRCP", "information recipient"))
+_PLACE: Final = concept(coding(f"{_TERMINOLOGY}/v3-RoleClass", "PROV", "healthcare provider"))
+_SOFTWARE: Final = concept(coding(_DICOM, "110150", "Application"))
+_DECIDER: Final = concept(coding(f"{_TERMINOLOGY}/extra-security-role-type", "authserver", "authorization server"))
+_PERSON: Final = coding(f"{_TERMINOLOGY}/audit-entity-type", "1", "Person")
+_OBJECT: Final = coding(f"{_TERMINOLOGY}/audit-entity-type", "2", "System Object")
+_CONSENT: Final = coding("http://hl7.org/fhir/resource-types", "Consent", "Consent")
+_OF_PATIENT: Final = coding(f"{_TERMINOLOGY}/object-role", "1", "Patient")
+_OF_REPORT: Final = coding(f"{_TERMINOLOGY}/object-role", "3", "Report")
+_OF_RULE: Final = coding(f"{_TERMINOLOGY}/object-role", "13", "Security Resource")
+_CARNET: Final = systems.logical("Device", systems.SERVICE, "consent", "Carnet, service du consentement")
+_SOURCE: Final = {
+    "observer": _CARNET,
+    "type": [coding(f"{_TERMINOLOGY}/security-source-type", "6", "Security Server")],
+}
+# Create, read, update, delete, execute.
+_ACTIONS: Final = {
+    Action.DEPOSIT: "C", Action.LIST: "E", Action.READ: "R", Action.EXPORT: "R", Action.PREVENT: "E",
+    Action.NOTIFY: "E", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R", Action.READ_DIRECTIVES: "R",
+    Action.CHANGE_DIRECTIVES: "U",
+}  # fmt: skip
+_WITHOUT_FLOW: Final = {"opened": "C", "abandoned": "D"}
+_ASKED: Final = {
+    Action.DEPOSIT: "Vous avez demandé à déposer un document.",
+    Action.LIST: "Vous avez demandé la liste des documents.",
+    Action.READ: "Vous avez demandé à lire des documents.",
+    Action.DECLARE_CARE: "Vous avez déclaré soigner cette personne.",
+}
+_SUCCESS, _MINOR, _SERIOUS = "0", "4", "8"
+
+
+def audit_event(entry: Entry, base: str, rules: Rules) -> Json:
+    """Return an entry as the patient reads it: who, what, when, for what, the verdict and its rule."""
+    flow, outcome = entry.flow, entry.outcome
+    told = _framed(entry) | {"outcome": _code(outcome), "outcomeDesc": entry_view(entry, rules)["phrase"]}
+    if flow is None or outcome is None:
+        return told | {"agent": [_decider(requestor=True)], "entity": [_person(entry)]}
+    agents = _agents(flow)
+    agents[0]["policy"] = [f"{base}/consent/rules#{outcome.rule}"]
+    entities = [_person(entry, outcome), *_documents(flow, outcome, base), _rule(entry, outcome, rules), *_choice(flow)]
+    purpose = concept(systems.purpose(flow.purpose), text=flow.reason.text if flow.reason else None)
+    return told | {"purposeOfEvent": [purpose], "agent": agents, "entity": entities}
+
+
+def own_trace(entry: Entry, flow: Flow, base: str) -> Json:
+    """Return an entry as the professional reads it whose flow it was: what was asked, and not what came of it."""
+    asked = [_asked_for(base, flow.record, each) for each in flow.documents]
+    return _framed(entry) | {
+        "outcomeDesc": _ASKED.get(flow.action, "Vous avez consulté vos propres accès à ce dossier."),
+        "purposeOfEvent": [concept(systems.purpose(flow.purpose))],
+        "agent": _agents(flow),
+        "entity": [_person(entry), *asked],
+    }
+
+
+def _framed(entry: Entry) -> Json:
+    action = entry.flow.action if entry.flow else None
+    kind = coding(systems.ACTION, action) if action else coding(systems.ENTRY, entry.kind)
+    return {
+        "resourceType": "AuditEvent",
+        "id": entry.cause,
+        "type": _TYPE,
+        "subtype": [_DECISION, kind] if action else [kind],
+        "action": _ACTIONS.get(action, "E") if action else _WITHOUT_FLOW.get(entry.kind, "U"),
+        "recorded": systems.instant(entry.at),
+        "source": _SOURCE,
+    }
+
+
+def _code(outcome: Outcome | None) -> str:
+    if outcome is None or outcome.verdict == "allowed":
+        return _SUCCESS
+    return _SERIOUS if outcome.verdict == "red-line" or outcome.errors else _MINOR
+
+
+def _agents(flow: Flow) -> list[Json]:
+    """Return who asked, first; the structure that he acted for, the software, and who decided."""
+    actor = flow.actor
+    first: Json = {"type": _USER, "who": _who(actor, flow.record), "name": actor.name, "requestor": True}
+    if actor.profession:
+        first["role"] = [concept(coding(systems.PROFESSION, actor.profession))]
+    agents = [first]
+    if actor.organisation:
+        place = systems.structure(actor.organisation, actor.organisation_name)
+        agents.append({"type": _PLACE, "who": place, "requestor": False})
+    software = systems.logical("Device", systems.APPLICATION, actor.application, actor.application_name)
+    return [*agents, {"type": _SOFTWARE, "who": software, "requestor": False}, _decider()]
+
+
+def _who(actor: Actor, record: str) -> Json:
+    match actor.kind:
+        case "patient":
+            return systems.patient(record)
+        case "professional":
+            return systems.professional(actor.id, actor.name)
+        case "application" | "service":
+            return systems.logical("Device", systems.APPLICATION, actor.id, actor.name)
+    return systems.logical("RelatedPerson", systems.RECORD, actor.id, actor.name)
+
+
+def _decider(*, requestor: bool = False) -> Json:
+    return {"type": _DECIDER, "who": _CARNET, "requestor": requestor}
+
+
+def _person(entry: Entry, outcome: Outcome | None = None) -> Json:
+    found: Json = {"what": systems.patient(entry.record), "type": _PERSON, "role": _OF_PATIENT}
+    if outcome is not None:
+        refused = [(f"refused:{rule}", number) for rule, number in outcome.refused]
+        counts = [("allowed", outcome.count), *refused]
+        found["detail"] = [{"type": name, "valueString": str(number)} for name, number in counts]
+    return found
+
+
+def _documents(flow: Flow, outcome: Outcome, base: str) -> list[Json]:
+    """Return the documents that were named, each with its own verdict; of a list the entry keeps numbers only."""
+    named = flow.documents or ((outcome.document,) if outcome.document else ())
+    # A list's entry does not say which; a deposit's document is there because it was allowed.
+    told = flow.action is not Action.LIST
+    let_in = {*outcome.allowed, *((outcome.document,) if outcome.verdict == "allowed" else ())}
+    found = [_asked_for(base, flow.record, each) for each in named]
+    if told:
+        for each, name in zip(found, named, strict=True):
+            each["detail"] = [{"type": "decision", "valueString": "allowed" if name in let_in else "refused"}]
+    return found
+
+
+def _asked_for(base: str, record: str, name: str) -> Json:
+    return {"what": systems.document(base, record, name), "type": _OBJECT, "role": _OF_REPORT}
+
+
+def _rule(entry: Entry, outcome: Outcome, rules: Rules) -> Json:
+    known = rules.rules.get(outcome.rule)
+    found: Json = {
+        "what": {"identifier": {"system": systems.RULE, "value": outcome.rule}},
+        "type": _OBJECT,
+        "role": _OF_RULE,
+        "name": known.law if known else outcome.rule,
+        "detail": [{"type": "policies", "valueString": entry.policies}],
+    }
+    # A rule of an older version keeps its id; its sentence may have gone with it.
+    return found | ({"description": known.sentence} if known else {})
+
+
+def _choice(flow: Flow) -> list[Json]:
+    """Return the directive that a change began or ended."""
+    if flow.change is None:
+        return []
+    return [{"what": {"reference": f"Consent/{flow.change.ends or flow.id}", "type": "Consent"}, "type": _CONSENT}]
