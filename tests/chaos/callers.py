@@ -33,10 +33,11 @@ from contracts.consent import Action, DepositAttributes, FlowAnswer, FlowQuestio
 from contracts.identity import RecordOpened
 from contracts.registry import Envelope, encode, topic_of
 from deploy.local.stack import Stack
+from services.consent.bundles import MongoBundles
 from services.consent.domain.entry import Entry
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
-from services.consent.domain.rules import Rules
+from services.consent.in_force import Archive
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.store import MongoJournal
 
@@ -52,6 +53,7 @@ class Callers:
     web: aiohttp.ClientSession
     consent: str
     journal: MongoJournal
+    archive: Archive
     mongo: Mongo
     settings: KafkaSettings
     keys: AnnouncedKeys
@@ -137,14 +139,16 @@ class Callers:
         return {record: head[0] if head else 0 for record, head in heads.items()}
 
 
-def replay(record: str, entries: list[Entry], rules: Rules) -> list[str]:
-    """Return what is wrong with a journal: a gap, or a verdict that the entries before it do not give."""
+async def replay(record: str, entries: list[Entry], archive: Archive) -> list[str]:
+    """Return what is wrong with a journal: a gap, or a verdict that its past does not give under its own rules."""
+    rules = {digest: await archive.rules(digest) for digest in {entry.policies for entry in entries}}
     wrong, state = [], Record(record)
     for expected, entry in enumerate(entries, start=1):
         if entry.version != expected:
             wrong.append(f"version {entry.version} where {expected} was due")
         if entry.flow is not None and entry.outcome is not None:
-            again = judge(state, entry.flow, entry.at, rules, entry.outcome.document or "").outcome
+            judged = judge(state, entry.flow, entry.at, rules[entry.policies], entry.outcome.document or "")
+            again = judged.in_stream(entry.stream)
             if again != entry.outcome:
                 wrong.append(f"entry {entry.version}: {entry.outcome} but its past gives {again}")
         if entry.version > state.version:
@@ -169,7 +173,7 @@ async def callers(stack: Stack, folder: Path, serving: str = "consent-1") -> Asy
     trust = Trust(authority.root_public)
     asker = Asker(kafka_settings, "documents", InstanceIdentity.load(identity_file), trust)
     mongo = Mongo(MongoSettings(uri=stack.mongo_uri("consent"), database="carnet_consent"))
-    root = FileRoot(trust_folder / "consent-root.key")
+    record_keys = MongoRecordKeys(mongo, FileRoot(trust_folder / "consent-root.key"))
     async with AsyncExitStack() as opened:
         opened.push_async_callback(mongo.close)
         web = await opened.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
@@ -183,7 +187,8 @@ async def callers(stack: Stack, folder: Path, serving: str = "consent-1") -> Asy
             asker=asker,
             web=web,
             consent=f"http://127.0.0.1:{stack.port_of(serving)}",
-            journal=MongoJournal(mongo, MongoRecordKeys(mongo, root)),
+            journal=MongoJournal(mongo, record_keys),
+            archive=Archive(MongoBundles(mongo, record_keys)),
             mongo=mongo,
             settings=kafka_settings,
             keys=AnnouncedKeys.load(trust_folder / "token-keys.json"),

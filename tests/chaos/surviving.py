@@ -11,8 +11,9 @@ from chassis.mongo import Mongo
 from chassis.sealing import digest
 from chassis.settings import MongoSettings
 from deploy.local.stack import Stack
+from services.consent.bundles import MongoBundles
 from services.consent.domain.record import Record
-from services.consent.domain.rules import Rules
+from services.consent.in_force import Archive
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.store import MongoJournal
 from tests.chaos.callers import replay
@@ -31,9 +32,9 @@ class Truth:
         self.of = {
             name: Mongo(MongoSettings(uri=stack.mongo_uri(name), database=f"carnet_{name}")) for name in _CONSUMERS
         }
-        root = FileRoot(stack.data / "trust" / "consent-root.key")
-        self.journal = MongoJournal(self.of["consent"], MongoRecordKeys(self.of["consent"], root))
-        self.rules = Rules()
+        keys = MongoRecordKeys(self.of["consent"], FileRoot(stack.data / "trust" / "consent-root.key"))
+        self.journal = MongoJournal(self.of["consent"], keys)
+        self.archive = Archive(MongoBundles(self.of["consent"], keys))
 
     async def rows(self, service: str, collection: str, records: Sequence[str]) -> list[dict[str, Any]]:
         """Return a collection's rows of some records."""
@@ -106,7 +107,7 @@ class Truth:
     async def _untold(self, record: str, stored: set[str]) -> list[str]:
         """Hold the journal against itself and against what is stored."""
         entries = list(reversed(await self.journal.page(record, None, 0)))
-        wrong = [f"{record}: {each}" for each in replay(record, entries, self.rules)]
+        wrong = [f"{record}: {each}" for each in await replay(record, entries, self.archive)]
         numbers = [each.n for each in entries]
         if numbers != list(range(1, len(numbers) + 1)):
             wrong.append(f"{record}: the main stream is not numbered one by one")

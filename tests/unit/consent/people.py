@@ -10,6 +10,7 @@ from services.consent.domain.flow import Action, Actor, Change, Deposit, Flow
 from services.consent.domain.judging import Verdict, judge
 from services.consent.domain.record import Record
 from services.consent.domain.rules import Rules
+from services.consent.domain.writing import entries_of
 
 RECORD: Final = "carnetexamplerecordaaaa234"
 OTHER_RECORD: Final = "carnetexamplerecordbbbb234"
@@ -57,7 +58,7 @@ def entry(record: Record, asked: Flow, outcome: Outcome, at: int) -> Entry:
     """Return the entry that comes next."""
     return Entry(
         record=record.id, version=record.version + 1, cause=asked.id, stream=MAIN, n=record.n + 1, at=at,
-        policies=RULES.digest, leaf_class=leaf_class(asked.action), kind="decision", flow=asked, outcome=outcome,
+        policies=RULES.digest, leaf_class=leaf_class(asked, outcome), kind="decision", flow=asked, outcome=outcome,
     )  # fmt: skip
 
 
@@ -78,7 +79,9 @@ class Book:
     def ask(self, asked: Flow) -> Verdict:
         """Judge a flow now, and write it."""
         verdict = judge(self.record, asked, self.now, self.rules, new_document=digest(asked.id.encode())[:26])
-        self._write(entry(self.record, asked, verdict.outcome, self.now))
+        for each in entries_of(self.record, asked, self.now, verdict, self.rules.digest):
+            last = max((other.n for other in self.entries if other.stream == each.stream), default=0)
+            self._write(replace(each, n=last + 1))
         return verdict
 
     def deposit(self, what: Deposit, by: Actor = MOREAU) -> str:

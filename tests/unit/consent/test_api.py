@@ -13,14 +13,18 @@ from chassis.web import create_app
 from services.consent.api import router
 from services.consent.bootstrap import Room
 from services.consent.domain.flow import Action, Actor
+from services.consent.in_force import Archive
 from services.consent.ledger import Ledger
 from services.consent.own_flows import OwnFlows
+from services.consent.use_cases.announce_document import AnnounceDocument
 from services.consent.use_cases.change_directives import MOST_DIRECTIVES, ChangeDirectives
 from services.consent.use_cases.decide import Decide
+from services.consent.use_cases.declare_care import DeclareCare
+from services.consent.use_cases.make_codes import MakeCodes
 from services.consent.use_cases.read_directives import ReadDirectives
 from services.consent.use_cases.read_journal import ReadJournal
 from tests.unit.chassis.asgi import Answer, ask
-from tests.unit.consent.memory import MemoryJournal, MemoryKeys
+from tests.unit.consent.memory import MemoryBundles, MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,
@@ -44,16 +48,23 @@ class Interface:
     def __init__(self) -> None:
         self.journal, self.ahead = MemoryJournal(), 0
         self.journal.entries[RECORD] = [opening()]
-        ledger, verifier = Ledger(self.journal), TokenVerifier()
+        ledger, verifier = Ledger(self.journal, MemorySnapshots()), TokenVerifier()
         verifier.use({"keys": [KEY.as_dict(private=False)]})
-        self.decide = Decide(ledger, self.journal, MemoryKeys(), RULES, self._clock)
+        in_force = Unchanging(RULES)
+        self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self._clock)
         flows = OwnFlows(self.decide)
+        changing = ChangeDirectives(flows, ledger, self._clock)
         room: Any = SimpleNamespace(
-            change_directives=ChangeDirectives(flows, ledger, self._clock),
+            clock=self._clock,
+            change_directives=changing,
+            make_codes=MakeCodes(changing),
+            declare_care=DeclareCare(flows, ledger, self._clock),
+            announce_document=AnnounceDocument(flows),
             read_directives=ReadDirectives(flows, ledger, self._clock),
-            read_journal=ReadJournal(flows, self.journal),
+            read_journal=ReadJournal(flows, ledger, self.journal, self._clock),
             verifier=verifier,
-            rules=RULES,
+            in_force=in_force,
+            archive=Archive(MemoryBundles()),
         )
         self.app: FastAPI = create_app("consent", [router(_typed(room))], {})
 
@@ -117,7 +128,7 @@ async def test_the_journal_is_read_page_by_page(consent: Interface) -> None:
     path = "/journal?_count=2"
     while path:
         page = await consent.told("GET", path)
-        seen += [each["version"] for each in page["entries"]]
+        seen += [each["n"] for each in page["entries"]]
         path = (page["next"] or "").removeprefix("/consent")
     assert seen == sorted(set(seen), reverse=True)
     assert seen[-1] == 1

@@ -7,8 +7,9 @@ from uuid import uuid4
 from services.consent.domain.entry import MAIN, Entry, Outcome, leaf_class
 from services.consent.domain.flow import Action, Change
 from services.consent.ledger import Ledger
+from services.consent.ports import Fate
 from services.consent.use_cases.decide import Decide
-from tests.unit.consent.memory import MemoryJournal, MemoryKeys
+from tests.unit.consent.memory import MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
 from tests.unit.consent.people import CAMILLE, MOREAU, NOW, PERSON, RECORD, RULES, flow, opening
 
 
@@ -33,7 +34,7 @@ class Busy(MemoryJournal):
         self._expect_a_read()
         return found
 
-    async def append(self, entries: Sequence[Entry]) -> list[bool]:
+    async def append(self, entries: Sequence[Entry]) -> list[Fate]:
         """Insert before the read, if it has not come in yet."""
         self._expect_none()
         self.inserts += 1
@@ -42,10 +43,10 @@ class Busy(MemoryJournal):
     def read(self) -> None:
         """Insert a read."""
         last = self.entries[RECORD][-1]
-        asked = flow(MOREAU, Action.LIST)
+        asked, outcome = flow(MOREAU, Action.LIST), Outcome("refused", "no-directive")
         assert self._append(
             Entry(RECORD, last.version + 1, uuid4().hex, MAIN, last.n + 1, NOW, RULES.digest,
-                  leaf_class(Action.LIST), "decision", flow=asked, outcome=Outcome("refused", "no-directive"))
+                  leaf_class(asked, outcome), "decision", flow=asked, outcome=outcome)
         )  # fmt: skip
 
     def _expect_a_read(self) -> None:
@@ -62,7 +63,8 @@ class Busy(MemoryJournal):
 async def test_a_withdrawal_does_not_lose_every_race_against_a_busy_reader() -> None:
     """Once overtaken, a decider waits before it looks and inserts at once after it: its second insert stands."""
     journal = Busy()
-    decide = Decide(Ledger(journal), journal, MemoryKeys(), RULES, lambda: NOW)
+    ledger = Ledger(journal, MemorySnapshots())
+    decide = Decide(ledger, journal, MemoryKeys(), Unchanging(RULES), lambda: NOW)
     await decide.one(flow(CAMILLE, Action.LIST))  # it knows the record from now on,
     journal.read()  # and is behind
     before = journal.inserts

@@ -11,9 +11,9 @@ from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action, Change, Flow
 from services.consent.domain.rules import Rules
 from services.consent.ledger import Ledger
-from services.consent.ports import Held, OutcomeUnknown
+from services.consent.ports import Fate, Held, OutcomeUnknown
 from services.consent.use_cases.decide import Contended, Decide, Decided
-from tests.unit.consent.memory import MemoryJournal, MemoryKeys
+from tests.unit.consent.memory import MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
 from tests.unit.consent.people import CAMILLE, MOREAU, NOW, PERSON, PETIT, RECORD, RULES, flow, opening, paper
 
 DEADLINE = NOW + 1_500
@@ -32,7 +32,8 @@ class Bench:
 
     def decider(self, rules: Rules = RULES) -> Decide:
         """Return a decider of its own memory."""
-        return Decide(Ledger(self.journal), self.journal, self.keys, rules, lambda: self.now)
+        ledger = Ledger(self.journal, MemorySnapshots())
+        return Decide(ledger, self.journal, self.keys, Unchanging(rules), lambda: self.now)
 
     @property
     def entries(self) -> list[Entry]:
@@ -176,7 +177,7 @@ async def test_an_unknown_outcome_answers_nobody_and_a_repeat_finds_the_entry(be
     class Mute(MemoryJournal):
         mute = True
 
-        async def append(self, entries: Sequence[Entry]) -> list[bool]:
+        async def append(self, entries: Sequence[Entry]) -> list[Fate]:
             stands = await super().append(entries)
             if self.mute:
                 raise OutcomeUnknown
@@ -247,9 +248,9 @@ async def test_a_journal_that_is_always_ahead_is_given_up(bench: Bench, monkeypa
     """After many turns nothing was decided, and that is said."""
 
     class Ahead(MemoryJournal):
-        async def append(self, entries: Sequence[Entry]) -> list[bool]:
+        async def append(self, entries: Sequence[Entry]) -> list[Fate]:
             await asyncio.sleep(0)
-            return [False] * len(entries)
+            return [Fate.TAKEN] * len(entries)
 
     monkeypatch.setattr("services.consent.use_cases.decide._TURN_SECONDS", 0)
     bench.journal = Ahead()
@@ -264,7 +265,7 @@ async def test_no_entry_waits_for_its_lane_for_ever(bench: Bench) -> None:
     class Failing(MemoryJournal):
         fails = True
 
-        async def append(self, entries: Sequence[Entry]) -> list[bool]:
+        async def append(self, entries: Sequence[Entry]) -> list[Fate]:
             if self.fails:
                 raise OutcomeUnknown
             return await super().append(entries)

@@ -1,6 +1,6 @@
 """An entry in two parts, one in clear and one under the record's key: together they are the entry again."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import orjson
@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.sealing import Unsealable, canonical, decrypt, encrypt, new_key
-from services.consent.domain.entry import Entry, Outcome, leaf_class
-from services.consent.domain.flow import Action, Actor, Change, Deposit, Flow
+from services.consent.domain.entry import Entry, Outcome, Reviewing, leaf_class
+from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow, Reason
+from services.consent.domain.record import Record
+from services.consent.domain.representation import Holder, Representation
 from services.consent.keys import entry_key
-from tests.unit.consent.people import CAMILLE, MOREAU, Book, flow, paper
+from tests.unit.consent.people import CAMILLE, MOREAU, NOW, RECORD, Book, entry, flow, paper
 
 _TEXT = st.text(max_size=20)  # hypothesis draws no lone surrogates here: JSON and the contract take none either
 _MAYBE = st.none() | _TEXT.filter(bool)
@@ -23,15 +25,17 @@ _ACTORS = st.builds(
 )  # fmt: skip
 _DEPOSITS = st.builds(
     Deposit, _TEXT, _TEXT, _TEXT, _TEXT, class_code=_MAYBE,
-    visibility=st.lists(st.sampled_from(["MASQUE_PS", "INVISIBLE_PATIENT"]), max_size=2).map(tuple),
+    visibility=st.lists(st.sampled_from(["MASQUE_PS", "INVISIBLE_PATIENT"]), max_size=2).map(tuple), episode=_MAYBE,
 )  # fmt: skip
 _CHANGES = st.builds(
     Change, st.sampled_from(["authorise", "block", "hide", "oppose", "end"]), subject=_MAYBE,
-    until=st.none() | _NUMBER, ends=_MAYBE,
+    until=st.none() | _NUMBER, ends=_MAYBE, members=st.lists(_TEXT, max_size=3).map(tuple),
 )  # fmt: skip
 _FLOWS = st.builds(
     Flow, _TEXT, _TEXT, _TEXT, st.sampled_from(Action), _TEXT, _ACTORS,
     documents=st.lists(_TEXT, max_size=3).map(tuple), deposit=st.none() | _DEPOSITS, change=st.none() | _CHANGES,
+    care=st.none() | st.builds(Care, st.sampled_from(["code", "declared"]), _NUMBER, _MAYBE), topic=_MAYBE,
+    reason=st.none() | st.builds(Reason, _TEXT, _TEXT), auth_time=_NUMBER,
     because=_MAYBE, deadline_ms=st.none() | _NUMBER,
 )  # fmt: skip
 _OUTCOMES = st.builds(
@@ -40,19 +44,27 @@ _OUTCOMES = st.builds(
     refused=st.lists(st.tuples(_TEXT, st.integers(0, 1000)), max_size=3).map(tuple),
     document=_MAYBE, version=st.none() | st.integers(1, 9), errors=st.booleans(),
 )  # fmt: skip
+_HOLDERS = st.builds(Holder, _TEXT, _TEXT, st.lists(_TEXT, max_size=3).map(tuple))
+_REPRESENTATIONS = st.builds(
+    Representation, st.integers(1, 10**9), st.booleans(), st.booleans(), st.lists(_HOLDERS, max_size=3).map(tuple)
+)
+_REVIEWING = st.builds(
+    Reviewing, _TEXT, _NUMBER, _ACTORS, answer=_MAYBE, justified=st.none() | st.booleans(),
+)  # fmt: skip
 _ENTRIES = st.builds(
     Entry, _TEXT, st.integers(1, 10**9), _TEXT, st.just("main"), st.integers(1, 10**9), _NUMBER, _TEXT,
     st.sampled_from(["deposit", "request", "emergency", "directive", "other"]),
-    st.sampled_from(["opened", "decision", "abandoned"]), flow=st.none() | _FLOWS, outcome=st.none() | _OUTCOMES,
-    about=_MAYBE,
+    st.sampled_from(["opened", "represented", "decision", "abandoned", "revealed", "looked-at-review", "reviewed"]),
+    flow=st.none() | _FLOWS, outcome=st.none() | _OUTCOMES, about=_MAYBE,
+    representation=st.none() | _REPRESENTATIONS, reviewing=st.none() | _REVIEWING,
 )  # fmt: skip
 
 
 @given(_ENTRIES)
-def test_an_entry_comes_back_as_it_was(entry: Entry) -> None:
+def test_an_entry_comes_back_as_it_was(written: Entry) -> None:
     """Clear and private part, through canonical JSON, give the entry again: nothing is lost, nothing is made up."""
-    clear, private = orjson.loads(canonical(entry.clear)), orjson.loads(canonical(entry.private))
-    assert Entry.read(clear, private) == entry
+    clear, private = orjson.loads(canonical(written.clear)), orjson.loads(canonical(written.private))
+    assert Entry.read(clear, private) == written
 
 
 def test_the_clear_part_says_nothing_of_anyone() -> None:
@@ -66,19 +78,48 @@ def test_the_clear_part_says_nothing_of_anyone() -> None:
         assert not any(word in said for word in (MOREAU.id, MOREAU.name, CAMILLE.name, "2.25", "allowed", "TREAT"))
 
 
-def test_refused_and_allowed_have_the_same_class() -> None:
+_VERDICTS = ("allowed", "refused", "red-line", "conflict")
+
+
+@pytest.mark.parametrize("verdict", _VERDICTS)
+def test_refused_and_allowed_have_the_same_class(verdict: Any) -> None:
     """Nobody who reads the clear part can tell a refusal, nor a read from a list or a notice."""
-    requests = [Action.LIST, Action.READ, Action.NOTIFY, Action.READ_JOURNAL, Action.READ_DIRECTIVES]
-    assert {leaf_class(each) for each in requests} == {"request"}
-    assert (leaf_class(Action.DEPOSIT), leaf_class(Action.CHANGE_DIRECTIVES)) == ("deposit", "directive")
+
+    def classed(action: Action, **more: Any) -> str:
+        return leaf_class(flow(MOREAU, action, **more), Outcome(verdict, "rule"))
+
+    kinds = {Action.DEPOSIT: "deposit", Action.CHANGE_DIRECTIVES: "directive", Action.DECLARE_CARE: "directive",
+             Action.ANNOUNCE: "directive"}  # fmt: skip
+    requests = [each for each in Action if each not in kinds]
+    assert {classed(each) for each in requests} == {"request"}
+    assert {each: classed(each) for each in kinds} == kinds
+
+
+@pytest.mark.parametrize("verdict", _VERDICTS)
+@pytest.mark.parametrize("purpose", ["TREAT", "BTG", "ETREAT", "PATRQT"])
+@pytest.mark.parametrize("action", list(Action))
+def test_only_an_emergency_that_was_let_in_is_one(action: Action, purpose: str, verdict: Any) -> None:
+    """Class and announcement agree: an allowed list or read of the two emergency purposes, and nothing else."""
+    asked, outcome = flow(MOREAU, action, purpose=purpose), Outcome(verdict, "rule")
+    seen = entry(Record(RECORD), asked, outcome, NOW)
+    opened = purpose in {"BTG", "ETREAT"} and action in {Action.LIST, Action.READ} and verdict == "allowed"
+    assert (leaf_class(asked, outcome) == "emergency") is opened
+    declared = action is Action.DECLARE_CARE and verdict == "allowed"
+    assert seen.announces == ("emergency" if opened else "declared-care" if declared else None)
+    assert replace(seen, stream="secret").announces is None
+
+
+def test_what_nobody_asked_for_announces_nothing() -> None:
+    """Entries without a flow are told in the journal alone."""
+    assert {each.announces for each in Book().entries} == {None}
 
 
 @pytest.mark.parametrize("name", ["record", "version", "cause", "stream", "n", "at", "policies", "class"])
 def test_the_private_part_is_bound_to_each_word_of_the_clear_part(name: str) -> None:
     """An entry moved to another record, version, time or class does not open."""
-    entry, key = Book().entries[0], entry_key(new_key())
-    sealed = encrypt(key, canonical(entry.private), entry.clear)
-    other: dict[str, Any] = entry.clear
+    first, key = Book().entries[0], entry_key(new_key())
+    sealed = encrypt(key, canonical(first.private), first.clear)
+    other: dict[str, Any] = first.clear
     other[name] = "other" if isinstance(other[name], str) and other[name] != "other" else 77
     with pytest.raises(Unsealable):
         decrypt(key, sealed, other)
@@ -87,6 +128,7 @@ def test_the_private_part_is_bound_to_each_word_of_the_clear_part(name: str) -> 
 def test_every_field_of_a_flow_is_drawn() -> None:
     """The round trip above covers each field that stands today: a new one must be added to its strategy."""
     drawn = {
-        Entry: 12, Flow: 11, Actor: 9, Deposit: 6, Change: 4, Outcome: 8,
+        Entry: 14, Flow: 15, Actor: 9, Deposit: 7, Change: 5, Outcome: 8, Care: 3, Reason: 2,
+        Representation: 4, Holder: 3, Reviewing: 5,
     }  # fmt: skip
     assert {kind: len(fields(kind)) for kind in drawn} == drawn

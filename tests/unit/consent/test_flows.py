@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chassis.hearing import Heard, Judged
 from chassis.sealing import digest
-from chassis.tokens import AccessToken, Application, Organisation, TokenVerifier, issue, signing_jwk
+from chassis.tokens import AccessToken, Application, Organisation, Representative, TokenVerifier, issue, signing_jwk
 from chassis.trust import Certificate
 from contracts.consent import Action, DepositAttributes, FlowAnswer, FlowQuestion
 from services.consent.domain.flow import Actor, Change
@@ -22,7 +22,7 @@ from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows
 from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.decide import Decide
-from tests.unit.consent.memory import MemoryJournal, MemoryKeys
+from tests.unit.consent.memory import MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,
@@ -119,10 +119,11 @@ def room() -> Room:
     """Open one record."""
     journal, keys = MemoryJournal(), MemoryKeys()
     journal.entries[RECORD] = [opening()]
-    ledger, verifier = Ledger(journal), TokenVerifier()
+    ledger, verifier = Ledger(journal, MemorySnapshots()), TokenVerifier()
     verifier.use({"keys": [KEY.as_dict(private=False)]})
-    decide = Decide(ledger, journal, keys, RULES, now_ms)
-    return Room(Judge(decide, verifier, RULES), ChangeDirectives(OwnFlows(decide), ledger, now_ms), journal, keys)
+    in_force = Unchanging(RULES)
+    decide = Decide(ledger, journal, keys, in_force, now_ms)
+    return Room(Judge(decide, verifier, in_force), ChangeDirectives(OwnFlows(decide), ledger, now_ms), journal, keys)
 
 
 async def _absent(room: Room) -> str:
@@ -322,3 +323,20 @@ async def test_a_professional_application_is_not_its_user(room: Room) -> None:
         judged = await room.judge(heard(FlowQuestion(action=Action.READ, token=token, documents=(name,))))
         assert judged is not None
         assert judged.answer == FlowAnswer(outcome="refused")
+
+
+async def test_a_representative_is_journalled_as_one(room: Room) -> None:
+    """The entry names the holder, not the patient whose record it is; and no rule permits them anything yet."""
+    await room.deposit()
+    token = access_token(
+        replace(CAMILLE, kind="representative"), sub="elsewhere", purpose="PATRQT",
+        representative=Representative(holder=OTHER_RECORD, role="parent"),
+    )  # fmt: skip
+    judged = await room.judge(heard(FlowQuestion(action=Action.LIST, token=token)))
+    assert judged is not None
+    assert judged.answer == FlowAnswer(outcome="refused")
+    newest = room.journal.entries[RECORD][-1]
+    assert newest.flow is not None
+    assert (newest.flow.actor.kind, newest.flow.actor.id) == ("representative", OTHER_RECORD)
+    assert newest.outcome is not None
+    assert (newest.outcome.rule, newest.outcome.errors) == ("no-legal-basis", False)

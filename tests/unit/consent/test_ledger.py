@@ -10,7 +10,7 @@ from services.consent.domain.entry import Entry, Outcome
 from services.consent.domain.flow import Action, Change
 from services.consent.domain.record import Record
 from services.consent.ledger import Ledger
-from tests.unit.consent.memory import MemoryJournal
+from tests.unit.consent.memory import MemoryJournal, MemorySnapshots
 from tests.unit.consent.people import (
     CAMILLE,
     MOREAU,
@@ -64,7 +64,7 @@ async def test_a_fold_takes_in_what_is_new() -> None:
     """A remembered state may be behind; folding brings it to the newest entry, requests included."""
     journal = MemoryJournal()
     journal.entries[RECORD] = [opening()]
-    ledger = Ledger(journal)
+    ledger = Ledger(journal, MemorySnapshots())
     assert await ledger.folded(RECORD) == folded(journal.entries[RECORD])
     _next(journal, Action.CHANGE_DIRECTIVES, Change("block", PERSON))
     _next(journal, Action.LIST)
@@ -76,7 +76,7 @@ async def test_a_fold_takes_in_what_is_new() -> None:
 
 async def test_an_unknown_record_is_not_remembered() -> None:
     """A record without entries is none, and takes no room."""
-    ledger = Ledger(MemoryJournal())
+    ledger = Ledger(MemoryJournal(), MemorySnapshots())
     assert await ledger.current(RECORD) is None
     assert await ledger.folded(RECORD) is None
     assert not ledger._records
@@ -86,7 +86,7 @@ async def test_an_entry_of_this_process_is_taken_in_only_if_it_is_next() -> None
     """After a gap the entry waits for a fold: nothing is skipped."""
     journal = MemoryJournal()
     journal.entries[RECORD] = [opening()]
-    ledger = Ledger(journal)
+    ledger = Ledger(journal, MemorySnapshots())
     await ledger.folded(RECORD)
     first = _next(journal, Action.CHANGE_DIRECTIVES, Change("authorise", PERSON))
     second = _next(journal, Action.CHANGE_DIRECTIVES, Change("block", PERSON))
@@ -107,7 +107,7 @@ async def test_folds_at_the_same_time_give_one_state() -> None:
         book.deposit(paper())
     for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
         journal = Gated(closed=True)
-        ledger, tasks = Ledger(journal), []
+        ledger, tasks = Ledger(journal, MemorySnapshots()), []
         for upto in (3, 7, len(book.entries)):
             journal.entries[RECORD] = book.entries[:upto]
             tasks.append(asyncio.create_task(ledger.folded(RECORD)))
@@ -125,7 +125,7 @@ async def test_forgetting_between_two_folds_skips_no_block(monkeypatch: pytest.M
     journal = Gated()
     journal.entries[RECORD] = [opening()]
     journal.entries[OTHER_RECORD] = [opening(OTHER_RECORD)]
-    ledger = Ledger(journal)
+    ledger = Ledger(journal, MemorySnapshots())
     _next(journal, Action.CHANGE_DIRECTIVES, Change("authorise", PERSON))
     journal.closed = True
     slow = asyncio.create_task(ledger.folded(RECORD))  # reads up to the authorisation
@@ -147,7 +147,7 @@ async def test_forgetting_between_two_folds_skips_no_block(monkeypatch: pytest.M
     assert state == folded(journal.entries[RECORD])
     assert isinstance(state, Record)
     assert state.blocked(MOREAU, NOW)
-    assert not state.authorised(MOREAU, NOW)
+    assert state.evidence(MOREAU, NOW) == ""
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"record-{number}" for number in range(5)]
     for name in names:
         journal.entries[name] = [opening(name)]
-    ledger = Ledger(journal)
+    ledger = Ledger(journal, MemorySnapshots())
     for name in names:
         await ledger.current(name)
         await ledger.current(names[0])

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from services.consent.domain.entry import Outcome
-from services.consent.domain.flow import Action, Actor, Change, Flow
+from services.consent.domain.flow import Action, Actor, Care, Change, Evidence, Flow, Reason
 from services.consent.domain.record import Record
 from services.consent.phrases import entry_view, when
 from tests.unit.consent.people import (
@@ -42,8 +42,31 @@ CHANGES = (
     Change("block", ORGANISATION),
     Change("hide", ABSENT),
     Change("oppose"),
+    Change("authorise", "profession:60"),
+    Change("authorise", "team", members=(PERSON, "person:899700000009")),
+    Change("treating-doctor", PERSON),
+    Change("code", until=NOW, members=("d" * 43,)),
+    Change("hide", "type:11502-2"),
+    Change("hide", f"episode:{'e' * 43}"),
+    Change("oppose-export"),
+    Change("oppose-prevention"),
+    Change("oppose-prevention", "topic:vaccines"),
+    Change("close-emergency", "samu"),
+    Change("close-emergency", "others"),
+    Change("open-hidden"),
+    Change("close"),
+    Change("ask-me"),
+    Change("preset", "careful"),
     Change("end", ends="a" * 32),
 )
+_SAID = {
+    "authorise": "autorisé", "treating-doctor": "médecin traitant", "code": "code à usage unique", "block": "bloqué",
+    "hide": "masqué", "oppose": "opposé", "oppose-export": "refusé toute copie", "oppose-prevention": "prévention",
+    "close-emergency": "refusé d'avance", "open-hidden": "en cas d'urgence", "close": "fermé", "ask-me": "demandé",
+    "preset": "« prudent »", "end": "mis fin",
+}  # fmt: skip
+_NAMED = {"person": "le professionnel", "organisation": "la structure", "profession": "la profession",
+          "type": "les documents de type", "topic": "prévention"}  # fmt: skip
 
 
 def view(asked: Flow, verdict: Any = "allowed", *, rule: str = "", count: int = 1) -> dict[str, Any]:
@@ -58,8 +81,12 @@ def phrase(asked: Flow, verdict: Any = "allowed", **more: Any) -> str:
 
 
 def _asked(actor: Actor, action: Action) -> Flow:
-    change = {"change": CHANGES[0]} if action is Action.CHANGE_DIRECTIVES else {}
-    return flow(actor, action, deposit=paper() if action is Action.DEPOSIT else None, **change)
+    more: dict[Action, dict[str, Any]] = {
+        Action.CHANGE_DIRECTIVES: {"change": CHANGES[0]},
+        Action.DECLARE_CARE: {"care": Care("declared", NOW)},
+        Action.DEPOSIT: {"deposit": paper()},
+    }
+    return flow(actor, action, **more.get(action, {}))
 
 
 @pytest.mark.parametrize("verdict", get_args(get_type_hints(Outcome)["verdict"]))
@@ -92,13 +119,38 @@ def test_to_the_patient_it_says_you(action: Action) -> None:
 def test_each_change_says_what_it_changed(change: Change) -> None:
     """A directive's sentence names whom it is about, and until when."""
     said = phrase(flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=change))
-    if change.subject and ":" in change.subject:
-        assert change.subject.partition(":")[2] in said
-        assert ("la structure" if change.subject == ORGANISATION else "le professionnel") in said
+    head, _, tail = (change.subject or "").partition(":")
+    if head in _NAMED:
+        assert tail in said
+        assert _NAMED[head] in said
+    if head == "team":
+        assert "une équipe de 2 professionnels" in said
     if change.until:
         assert f"jusqu'au {when(change.until).removeprefix('le ')}" in said
-    verb = {"authorise": "autorisé", "block": "bloqué", "hide": "masqué", "oppose": "opposé", "end": "mis fin"}
-    assert verb[change.kind] in said
+    assert _SAID[change.kind] in said
+    assert not any(digest in said for digest in ("d" * 43, "e" * 43))
+
+
+def test_every_kind_of_change_has_its_sentence() -> None:
+    """None that a patient may choose is left without words."""
+    assert {each.kind for each in CHANGES} == set(_SAID) == {
+        each for kinds in get_args(get_type_hints(Change)["kind"]) for each in (get_args(kinds) or [kinds])
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("evidence", get_args(Evidence))
+def test_a_declared_relation_says_what_it_rests_on(evidence: Any) -> None:
+    """The patient reads what a professional claims, and until when."""
+    said = phrase(flow(MOREAU, Action.DECLARE_CARE, care=Care(evidence, NOW)))
+    assert "a déclaré vous soigner" in said
+    assert when(NOW).removeprefix("le ") in said
+
+
+def test_an_emergency_says_its_reason() -> None:
+    """Whoever breaks the glass is quoted."""
+    said = phrase(flow(MOREAU, Action.READ, purpose="BTG", reason=Reason("unconscious", "Patient {inconscient}")))
+    assert "en urgence, sans votre accord préalable" in said
+    assert said.endswith("Raison donnée : « Patient {inconscient} ».")
 
 
 def test_nobody_is_left_unnamed() -> None:

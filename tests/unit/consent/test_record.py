@@ -6,7 +6,7 @@ import pytest
 
 from services.consent.domain.entry import Outcome
 from services.consent.domain.flow import Action
-from services.consent.domain.record import UNANNOUNCED_MS, Record
+from services.consent.domain.record import PRESETS, UNANNOUNCED_MS, Record
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
@@ -35,26 +35,26 @@ def book() -> Book:
 def test_a_person_is_authorised_until_the_end(book: Book) -> None:
     """An authorisation holds for this person alone, and not at the very millisecond of its end."""
     book.say("authorise", PERSON, until=NOW + DAY)
-    assert book.record.authorised(MOREAU, NOW)
-    assert book.record.authorised(MOREAU, NOW + DAY - 1)
-    assert not book.record.authorised(MOREAU, NOW + DAY)
-    assert not book.record.authorised(COLLEAGUE, NOW)
-    assert not book.record.authorised(PETIT, NOW)
+    assert book.record.evidence(MOREAU, NOW) == "patient"
+    assert book.record.evidence(MOREAU, NOW + DAY - 1) == "patient"
+    assert book.record.evidence(MOREAU, NOW + DAY) == ""
+    assert book.record.evidence(COLLEAGUE, NOW) == ""
+    assert book.record.evidence(PETIT, NOW) == ""
 
 
 def test_an_organisation_is_authorised_with_all_who_work_there(book: Book) -> None:
     """An authorisation of a structure means its people, under that structure only."""
     book.say("authorise", ORGANISATION)
-    assert book.record.authorised(MOREAU, NOW)
-    assert book.record.authorised(COLLEAGUE, NOW)
-    assert not book.record.authorised(replace(MOREAU, organisation="750000002"), NOW)
-    assert not book.record.authorised(replace(MOREAU, organisation=None), NOW)
+    assert book.record.evidence(MOREAU, NOW) == "patient"
+    assert book.record.evidence(COLLEAGUE, NOW) == "patient"
+    assert book.record.evidence(replace(MOREAU, organisation="750000002"), NOW) == ""
+    assert book.record.evidence(replace(MOREAU, organisation=None), NOW) == ""
 
 
 def test_an_organisation_cannot_pass_for_a_person(book: Book) -> None:
     """The same digits as a person's id and as a structure's are two subjects."""
     book.say("authorise", "organisation:899700000001")
-    assert not book.record.authorised(MOREAU, NOW)
+    assert book.record.evidence(MOREAU, NOW) == ""
 
 
 def test_a_block_takes_the_authorisation_away_for_good(book: Book) -> None:
@@ -62,21 +62,31 @@ def test_a_block_takes_the_authorisation_away_for_good(book: Book) -> None:
     book.say("authorise", PERSON)
     block = book.say("block", PERSON)
     assert book.record.blocked(MOREAU, NOW)
-    assert not book.record.authorised(MOREAU, NOW)
+    assert book.record.evidence(MOREAU, NOW) == ""
     book.say("end", ends=block)
     assert not book.record.blocked(MOREAU, NOW)
-    assert not book.record.authorised(MOREAU, NOW)
+    assert book.record.evidence(MOREAU, NOW) == ""
     book.say("authorise", PERSON)
-    assert book.record.authorised(MOREAU, NOW)
+    assert book.record.evidence(MOREAU, NOW) == "patient"
 
 
 def test_a_block_of_one_leaves_the_others_authorised(book: Book) -> None:
     """Blocking Dr Moreau leaves his structure's authorisation, which serves his colleagues."""
     book.say("authorise", ORGANISATION)
     book.say("block", PERSON)
-    assert book.record.authorised(COLLEAGUE, NOW)
+    assert book.record.evidence(COLLEAGUE, NOW) == "patient"
     assert not book.record.blocked(COLLEAGUE, NOW)
     assert book.record.blocked(MOREAU, NOW)
+
+
+def test_a_block_takes_one_out_of_his_team_for_good(book: Book) -> None:
+    """Blocked and unblocked, he must be asked for anew; the others of the team stay authorised throughout."""
+    book.say("authorise", "team", members=(PERSON, f"person:{PETIT.id}"))
+    block = book.say("block", PERSON)
+    assert book.record.evidence(PETIT, NOW) == "patient"
+    book.say("end", ends=block)
+    assert book.record.evidence(MOREAU, NOW) == ""
+    assert book.record.evidence(PETIT, NOW) == "patient"
 
 
 def test_an_end_ends_one_directive(book: Book) -> None:
@@ -86,7 +96,7 @@ def test_an_end_ends_one_directive(book: Book) -> None:
     book.say("end", ends=first)
     assert list(book.record.directives) == [second]
     book.say("end", ends=second)
-    assert not book.record.authorised(MOREAU, NOW)
+    assert book.record.evidence(MOREAU, NOW) == ""
 
 
 def test_an_end_of_nothing_changes_nothing(book: Book) -> None:
@@ -94,7 +104,7 @@ def test_an_end_of_nothing_changes_nothing(book: Book) -> None:
     directive = book.say("oppose")
     book.say("end", ends=directive)
     book.say("end", ends=directive)
-    assert not book.record.opposed(NOW)
+    assert not book.record.said("oppose", NOW)
 
 
 def test_opposition_and_hiding_hold_and_end(book: Book) -> None:
@@ -102,11 +112,24 @@ def test_opposition_and_hiding_hold_and_end(book: Book) -> None:
     document = book.deposit(paper())
     hidden = book.say("hide", document)
     book.say("oppose", until=NOW + DAY)
-    assert book.record.hidden(document, NOW)
-    assert book.record.opposed(NOW)
-    assert not book.record.opposed(NOW + DAY)
+    assert document in book.record.hidden(NOW)
+    assert book.record.said("oppose", NOW)
+    assert not book.record.said("oppose", NOW + DAY)
     book.say("end", ends=hidden)
-    assert not book.record.hidden(document, NOW)
+    assert document not in book.record.hidden(NOW)
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_a_preset_leaves_what_names_somebody_or_something(book: Book, preset: str) -> None:
+    """Whoever is authorised or blocked, what is hidden and a topic that is opposed outlast any preset."""
+    document = book.deposit(paper())
+    named = [
+        book.say("authorise", ORGANISATION), book.say("block", PERSON),
+        book.say("treating-doctor", f"person:{PETIT.id}"),
+        book.say("hide", document), book.say("oppose-prevention", "topic:breast-cancer"), book.say("oppose"),
+    ]  # fmt: skip
+    book.say("preset", preset)
+    assert set(named) <= set(book.record.directives)
 
 
 def test_an_unannounced_result_shows_itself_after_31_days(book: Book) -> None:

@@ -1,0 +1,477 @@
+"""The rules said a second time, in plain Python, from the law, the patient's sentences and the issue; not from Cedar.
+
+`decide` judges one situation; `Life` is what a journal tells, looked up anew at each question instead of folded. Where
+it and the public rules differ, one of them is wrong.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from services.consent.domain.flow import Action, Actor, ActorKind, Flow
+
+_DAY: Final = 24 * 3_600_000
+_LOOKING: Final = {Action.LIST, Action.READ}
+# What touches a document that must be there.
+_TOUCHING: Final = _LOOKING | {Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
+# What a professional says of the care relation without her part in it.
+_HIS_WORD: Final = {"declared", "appointment", "admission"}
+_URGENT: Final = {"BTG", "ETREAT"}
+
+# What no agreement makes lawful: whose software it may not be, and what for.
+_NEVER: Final[dict[str, tuple[str, set[str]]]] = {
+    "red-line-insurance": ("insurer", {"COVERAGE", "HPAYMT", "CLMATTCH"}),
+    "red-line-employment": ("employer", {"EMPLOYMENT"}),
+    "red-line-advertising": ("advertiser", {"HMARKT"}),
+    "red-line-commerce": ("commercial", {"COMMERCE"}),
+}
+_BY_EVIDENCE: Final = {
+    "patient": "authorised-by-patient",
+    "treating-doctor": "treating-doctor",
+    "code": "one-time-code",
+    "admission": "admission",
+    "appointment": "appointment",
+    "declared": "declared-consent",
+}
+_HER_OWN: Final = _LOOKING | {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that may matter to a verdict about one document, or about none; `name` is a service's."""
+
+    actor: ActorKind
+    action: Action
+    purpose: str
+    software: str
+    name: str = ""
+    profession: str = ""
+    evidence: str = ""
+    blocked: bool = False
+    opposed: bool = False
+    closed: bool = False
+    ask_me: bool = False
+    exports_opposed: bool = False
+    prevention_opposed: bool = False
+    samu_closed: bool = False
+    others_closed: bool = False
+    hidden_open: bool = False
+    reasoned: bool = False
+    recent: bool = False
+    declares: str = ""
+    code_holds: bool = False
+    short_enough: bool = False
+    exists: bool = False
+    own: bool = False
+    hidden: bool = False
+    habilitated: bool = False
+    labels: frozenset[str] = frozenset()
+
+    @property
+    def question(self) -> tuple[tuple[str, str], Action, dict[str, Any]]:
+        """The same as the public rules are asked it."""
+        context = {
+            "purpose": self.purpose, "profession": self.profession, "application_kind": self.software,
+            "evidence": self.evidence, "blocked": self.blocked, "opposed": self.opposed, "closed": self.closed,
+            "ask_me": self.ask_me, "exports_opposed": self.exports_opposed,
+            "prevention_opposed": self.prevention_opposed, "declares": self.declares, "code_holds": self.code_holds,
+            "short_enough": self.short_enough,
+            "emergency": {
+                "samu_closed": self.samu_closed, "others_closed": self.others_closed, "hidden_open": self.hidden_open,
+                "reasoned": self.reasoned, "recent": self.recent,
+            },
+            "document": {
+                "exists": self.exists, "own": self.own, "hidden": self.hidden, "habilitated": self.habilitated,
+                "visibility": sorted(self.labels), "type_code": "", "class_code": "",
+            },
+        }  # fmt: skip
+        return (self.actor.capitalize(), self.name), self.action, context
+
+
+class Said(NamedTuple):
+    """A verdict about one situation, and the rule that gives it."""
+
+    allowed: bool
+    rule: str
+
+
+def decide(asked: Situation) -> Said:
+    """Return the verdict: the first objection refuses; without any, what the law knows as a ground allows."""
+    for objection in _objections(asked):
+        return Said(allowed=False, rule=objection)
+    ground = _ground(asked)
+    return Said(ground is not None, ground or "no-legal-basis")
+
+
+def _objections(asked: Situation) -> Iterator[str]:
+    """Return what speaks against it, the weightiest reason first."""
+    for line, (software, purposes) in _NEVER.items():
+        if asked.software == software or asked.purpose in purposes:
+            yield line
+    yield from _of_the_document(asked)
+    yield from _of_her_choices(asked)
+    if asked.action in _LOOKING and asked.purpose in _URGENT:
+        yield from _of_the_emergency(asked)
+    if asked.actor == "professional":
+        yield from _of_the_profession(asked)
+    if asked.actor == "service" and asked.action is Action.NOTIFY and "INVISIBLE_PATIENT" in asked.labels:
+        yield "no-notice-before-announcement"
+
+
+def _of_the_document(asked: Situation) -> Iterator[str]:
+    if asked.action in _TOUCHING and not asked.exists:
+        yield "no-such-document"
+    if "MASQUE_PS" in asked.labels and _kept_from(asked):
+        yield "masked-from-professionals"
+    patient_sees = asked.actor == "patient" and asked.action in _LOOKING | {Action.EXPORT}
+    if patient_sees and "INVISIBLE_PATIENT" in asked.labels:
+        yield "not-announced-yet"
+
+
+def _kept_from(asked: Situation) -> bool:
+    """Say whether a professional looks at what is kept from professionals: neither as its author, nor by her leave."""
+    by_her_leave = asked.purpose in _URGENT and asked.hidden_open
+    return asked.actor == "professional" and asked.action in _LOOKING and not asked.own and not by_her_leave
+
+
+def _of_her_choices(asked: Situation) -> Iterator[str]:
+    hers = asked.actor == "patient"
+    care = asked.actor == "professional"
+    looking, declaring = asked.action in _LOOKING, asked.action is Action.DECLARE_CARE
+    announcing = asked.action is Action.ANNOUNCE
+    governing = asked.action in {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
+    treated = care and looking and asked.purpose == "TREAT" and not asked.own
+    if asked.opposed and not hers and not governing:
+        yield "opposed"
+    if asked.blocked and care and (looking or declaring or announcing):
+        yield "blocked"
+    if asked.closed and treated:
+        yield "closed-by-patient"
+    if asked.ask_me and treated and asked.evidence in _HIS_WORD:
+        yield "asks-to-be-asked"
+    if asked.ask_me and care and declaring and asked.declares in _HIS_WORD:
+        yield "declaration-not-enough"
+    if asked.hidden and _kept_from(asked):
+        yield "hidden-by-patient"
+    if asked.exports_opposed and asked.action is Action.EXPORT:
+        yield "exports-opposed"
+    if asked.prevention_opposed and asked.action is Action.PREVENT:
+        yield "prevention-opposed"
+
+
+def _of_the_emergency(asked: Situation) -> Iterator[str]:
+    glass = asked.purpose == "BTG"
+    if glass and asked.others_closed:
+        yield "emergency-closed"
+    if not glass and asked.samu_closed:
+        yield "samu-closed"
+    if not asked.reasoned:
+        yield "emergency-without-reason"
+    if glass and not asked.recent:
+        yield "emergency-old-sign-in"
+
+
+def _of_the_profession(asked: Situation) -> Iterator[str]:
+    if asked.action in _LOOKING and not asked.own:
+        if asked.purpose == "TREAT" and not asked.evidence:
+            yield "not-authorised"
+        if asked.exists and not asked.habilitated:
+            yield "not-habilitated"
+    if asked.action is Action.DECLARE_CARE:
+        if asked.declares == "code" and not asked.code_holds:
+            yield "code-wrong"
+        if not asked.short_enough:
+            yield "care-too-long"
+
+
+def _ground(asked: Situation) -> str | None:
+    """Return what the law lets it rest on."""
+    who = asked.actor, asked.name
+    if asked.actor == "patient":
+        return "patient-own-record" if asked.purpose == "PATRQT" and asked.action in _HER_OWN else None
+    if who == ("service", "notifications"):
+        return "notice-without-content" if (asked.action, asked.purpose) == (Action.NOTIFY, "NOTIFY") else None
+    if who == ("service", "documents"):
+        return "prevention" if (asked.action, asked.purpose) == (Action.PREVENT, "PREVENT") else None
+    if asked.actor == "professional" and asked.software == "care-software":
+        return _ground_of_care(asked)
+    return None
+
+
+def _ground_of_care(asked: Situation) -> str | None:
+    treats = asked.purpose == "TREAT"
+    if asked.action is Action.DEPOSIT and (treats or asked.purpose in _URGENT):
+        return "care-professional-deposits"
+    if asked.action is Action.DECLARE_CARE and treats:
+        return "care-declared"
+    if asked.action is Action.ANNOUNCE and treats and (asked.own or asked.evidence):
+        return "announced-by-professional"
+    if asked.action not in _LOOKING:
+        return None
+    if treats:
+        # Her wish to be asked takes the weight from his own word: he may still find what he wrote himself.
+        rests = "" if asked.evidence in _HIS_WORD and asked.ask_me else asked.evidence
+        return _BY_EVIDENCE.get(rests) or ("own-deposit" if asked.own else None)
+    return {"BTG": "break-glass", "ETREAT": "samu"}.get(asked.purpose)
+
+
+# What a journal tells.
+class Fact(NamedTuple):
+    """Something that happened, in the order of the journal: a deposit, a word of hers, an end, a declaration.
+
+    `flow` is what was allowed (of a declaration also what was refused: a code that was shown is used).
+    """
+
+    at: int
+    id: str
+    flow: Flow
+    allowed: bool
+    document: str = ""
+
+
+class Word(NamedTuple):
+    """A directive in its place in the journal."""
+
+    place: int
+    id: str
+    kind: str
+    subject: str | None
+    until: int | None
+    members: tuple[str, ...]
+
+
+class Expected(NamedTuple):
+    """What is to be decided: of documents those released, of a deposit the one that stands already."""
+
+    verdict: str
+    rule: str
+    documents: tuple[str, ...]
+    refused: tuple[tuple[str, int], ...]
+
+
+_LONGEST: Final = {"declared": _DAY, "appointment": 7 * _DAY, "admission": 90 * _DAY, "code": 180 * _DAY}
+_PRESET_WORDS: Final[dict[str, tuple[tuple[str, str | None], ...]]] = {
+    "legal": (),
+    "careful": (("ask-me", None), ("close-emergency", "others"), ("oppose-prevention", None)),
+    "closed": (
+        ("close", None), ("ask-me", None), ("close-emergency", "others"), ("close-emergency", "samu"),
+        ("oppose-prevention", None), ("oppose-export", None),
+    ),
+}  # fmt: skip
+_REPLACED_BY_PRESET: Final = {"close", "ask-me", "open-hidden", "close-emergency", "oppose-export"}
+
+
+@dataclass
+class Life:
+    """A record's past, of which each question looks up what it needs."""
+
+    matrix: Any  # profession, type -> may read
+    facts: list[Fact] = field(default_factory=list)
+    abandoned: set[str] = field(default_factory=set)
+
+    def expected(self, flow: Flow, now: int) -> Expected:
+        """Return what is to be decided about a flow now."""
+        held = self.documents()
+        if flow.action not in _TOUCHING:
+            alone = decide(self._situation(flow, None, now))
+            known = self._standing(flow, held) if alone.allowed else None
+            if known is None or known.flow.deposit is None or flow.deposit is None:
+                return Expected(self._verdict(alone), alone.rule, (), ())
+            same = known.flow.deposit.content_digest == flow.deposit.content_digest
+            return Expected("allowed" if same else "conflict", alone.rule, (known.document,), ())
+        whole = flow.action in {Action.LIST, Action.EXPORT} and not flow.documents
+        asked = list(held) if whole else list(flow.documents)
+        secret = {each for each, fact in held.items() if "INVISIBLE_PATIENT" in self._labels(fact, now)}
+        if flow.actor.kind == "patient":
+            # To her, what is not announced is not there.
+            held = {each: fact for each, fact in held.items() if each not in secret}
+            asked, secret = ([each for each in asked if each in held] if whole else asked), set()
+        said = [(each, decide(self._situation(flow, held.get(each), now))) for each in asked]
+        if flow.action is Action.ANNOUNCE:
+            secret -= {each for each, verdict in said if verdict.allowed}
+        open_, apart = [one for one in said if one[0] not in secret], [one for one in said if one[0] in secret]
+        parts = [open_] if open_ or whole or not apart else []
+        told = [self._summed(part, flow, now) for part in [*parts, *([one] for one in apart)]]
+        first = next((each for each in told if each.verdict == "allowed"), told[0])
+        return first._replace(documents=tuple(name for each in told for name in each.documents))
+
+    def _summed(self, said: list[tuple[str, Said]], flow: Flow, now: int) -> Expected:
+        """Return what one entry says of several documents; of none, whether there might be something to see."""
+        if not said:
+            alone = decide(self._empty(flow, now))
+            return Expected(self._verdict(alone), alone.rule, (), ())
+        allowed = tuple(each for each, verdict in said if verdict.allowed)
+        refused = Counter(verdict.rule for _, verdict in said if not verdict.allowed)
+        reason = min((verdict for _, verdict in said), key=lambda each: (not each.allowed, each.rule not in _NEVER))
+        return Expected(self._verdict(reason), reason.rule, allowed, tuple(sorted(refused.items())))
+
+    def documents(self) -> dict[str, Fact]:
+        """Return the deposits that stand, by their document; a retry is none."""
+        held: dict[str, Fact] = {}
+        for each in self.facts:
+            if each.flow.action is Action.DEPOSIT and each.allowed and each.document not in self.abandoned:
+                held.setdefault(each.document, each)
+        return held
+
+    @staticmethod
+    def _standing(flow: Flow, held: dict[str, Fact]) -> Fact | None:
+        """Return the deposit of the same organisation under the same identifier."""
+        if flow.deposit is None:
+            return None
+        name = flow.actor.organisation or flow.actor.id, flow.deposit.master_identifier
+        for each in held.values():
+            by, deposit = each.flow.actor, each.flow.deposit
+            if deposit is not None and (by.organisation or by.id, deposit.master_identifier) == name:
+                return each
+        return None
+
+    @staticmethod
+    def _verdict(said: Said) -> str:
+        return "allowed" if said.allowed else "red-line" if said.rule in _NEVER else "refused"
+
+    def _empty(self, flow: Flow, now: int) -> Situation:
+        return self._situation(flow, None, now, exists=True, habilitated=True)
+
+    def _situation(self, flow: Flow, held: Fact | None, now: int, **more: Any) -> Situation:
+        actor, care = flow.actor, flow.care
+        professional = actor.kind == "professional"
+        topic = f"topic:{flow.topic}"
+        if held is not None and held.flow.deposit is not None:
+            more = {
+                "exists": True,
+                "own": professional and held.flow.actor.id == actor.id,
+                "hidden": self._hides(held, now),
+                "habilitated": self.matrix(actor.profession or "", held.flow.deposit.type_code),
+                "labels": self._labels(held, now),
+            }
+        return Situation(
+            actor.kind, flow.action, flow.purpose, actor.application_kind,
+            name=actor.id if actor.kind == "service" else "",
+            profession=actor.profession or "",
+            evidence=self._evidence(actor, now) if professional else "",
+            blocked=self._about(actor, "block", now),
+            opposed=self._holds("oppose", now),
+            closed=self._holds("close", now),
+            ask_me=self._holds("ask-me", now),
+            exports_opposed=self._holds("oppose-export", now),
+            prevention_opposed=any(
+                each.kind == "oppose-prevention" and each.subject in {None, topic}
+                for each in self._in_force(now)
+            ),
+            samu_closed=self._holds("close-emergency", now, "samu"),
+            others_closed=self._holds("close-emergency", now, "others"),
+            hidden_open=self._holds("open-hidden", now),
+            reasoned=flow.reason is not None,
+            recent=0 <= now // 1000 - flow.auth_time <= 600,
+            declares=care.evidence if care else "",
+            code_holds=care is not None and self._code_holds(care.code, len(self.facts), now),
+            short_enough=care is not None and 0 < care.until - now <= _LONGEST[care.evidence],
+            **more,
+        )  # fmt: skip
+
+    def _labels(self, held: Fact, now: int) -> frozenset[str]:
+        labels = frozenset(held.flow.deposit.visibility if held.flow.deposit else ())
+        announced = any(
+            each.flow.action is Action.ANNOUNCE and each.allowed and held.document in each.flow.documents
+            for each in self.facts
+        )
+        return labels - {"INVISIBLE_PATIENT"} if announced or now - held.at >= 31 * _DAY else labels
+
+    def _hides(self, held: Fact, now: int) -> bool:
+        deposit = held.flow.deposit
+        names = {held.document} | ({f"type:{deposit.type_code}", f"episode:{deposit.episode}"} if deposit else set())
+        return any(each.kind == "hide" and each.subject in names for each in self._in_force(now))
+
+    def _holds(self, kind: str, now: int, subject: str | None = None) -> bool:
+        return any(each.kind == kind and each.subject == subject for each in self._in_force(now))
+
+    def _about(self, actor: Actor, kind: str, now: int) -> bool:
+        names = {f"person:{actor.id}", f"organisation:{actor.organisation}", f"profession:{actor.profession}"}
+        return any(
+            each.kind == kind
+            and not names.isdisjoint({each.subject, *each.members})
+            # What let him in before he or his structure was blocked lets him in no more: she is asked again.
+            and (kind == "block" or not self._blocked_anyhow(actor, each.place))
+            for each in self._in_force(now)
+        )
+
+    def _blocked_anyhow(self, actor: Actor, place: int) -> bool:
+        names = (f"person:{actor.id}", f"organisation:{actor.organisation}")
+        return any(self._blocked_since(each, place) for each in names)
+
+    def _evidence(self, actor: Actor, now: int) -> str:
+        if self._about(actor, "authorise", now):
+            return "patient"
+        if self._about(actor, "treating-doctor", now):
+            return "treating-doctor"
+        found = {each.flow.care.evidence for each in self._declared(actor, now) if each.flow.care}
+        return next((each for each in ("code", "admission", "appointment", "declared") if each in found), "")
+
+    def _declared(self, actor: Actor, now: int) -> Iterator[Fact]:
+        """Return the declarations that serve somebody now: his own, and of a stay also his organisation's."""
+        for place, each in enumerate(self.facts):
+            flow = each.flow
+            if (
+                flow.action is not Action.DECLARE_CARE
+                or not each.allowed
+                or flow.care is None
+                or now >= flow.care.until
+            ):
+                continue
+            stay = flow.care.evidence == "admission" and flow.actor.organisation
+            subject = f"organisation:{flow.actor.organisation}" if stay else f"person:{flow.actor.id}"
+            serves = {f"person:{actor.id}", f"organisation:{actor.organisation}"}
+            if subject in serves and not self._blocked_anyhow(actor, place):
+                yield each
+
+    def _code_holds(self, code: str | None, before: int, now: int) -> bool:
+        made = any(each.kind == "code" and code in each.members for each in self._in_force(now, before))
+        return (
+            made
+            and not any(
+                each.flow.care is not None
+                and each.flow.care.code == code
+                and self._code_holds(code, place, each.at)  # shown before it was made, it was somebody's guess
+                for place, each in enumerate(self.facts[:before])
+            )
+        )
+
+    def _in_force(self, now: int, before: int | None = None) -> Iterable[Word]:
+        """Return her words that hold, as of a place in the journal; by default its end."""
+        past = self.facts[:before]
+        ended = {each.flow.change.ends: place for place, each in enumerate(past) if each.flow.change}
+        ended.pop(None, None)
+        for word in self._words(past):
+            over = word.until is not None and now >= word.until
+            if not over and ended.get(word.id, -1) < word.place and not self._overtaken(word, past):
+                members = tuple(each for each in word.members if not self._blocked_since(each, word.place, before))
+                yield word._replace(members=members)
+
+    @staticmethod
+    def _words(past: list[Fact]) -> Iterator[Word]:
+        for place, each in enumerate(past):
+            change = each.flow.change
+            if change is None or change.kind == "end":
+                continue
+            if change.kind == "preset":
+                for number, (kind, subject) in enumerate(_PRESET_WORDS[change.subject or ""], 1):
+                    yield Word(place, f"{each.id}.{number}", kind, subject, None, ())
+            else:
+                yield Word(place, each.id, change.kind, change.subject, change.until, change.members)
+
+    def _overtaken(self, word: Word, past: list[Fact]) -> bool:
+        general = word.kind in _REPLACED_BY_PRESET or (word.kind, word.subject) == ("oppose-prevention", None)
+        preset_since = any(each.flow.change and each.flow.change.kind == "preset" for each in past[word.place + 1 :])
+        lets_in = word.kind in {"authorise", "treating-doctor"}
+        if word.kind == "treating-doctor" and any(
+            each.flow.change and each.flow.change.kind == "treating-doctor" for each in past[word.place + 1 :]
+        ):
+            return True  # one has one
+        return (general and preset_since) or (lets_in and self._blocked_since(word.subject, word.place, len(past)))
+
+    def _blocked_since(self, subject: str | None, place: int, before: int | None = None) -> bool:
+        return any(
+            each.flow.change is not None and each.flow.change.kind == "block" and each.flow.change.subject == subject
+            for each in self.facts[place + 1 : before]
+        )

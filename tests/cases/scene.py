@@ -1,0 +1,135 @@
+"""A line of the table before the rules: the record that its situation tells, and the question that it puts."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from services.consent.domain.codes import code_digest
+from services.consent.domain.flow import Action, Care, Change, Deposit, Evidence, Flow, Reason
+from services.consent.domain.judging import judge
+from services.consent.domain.record import Record
+from services.consent.domain.rules import Rules
+from tests.cases.table import Line
+from tests.cases.vocabulary import DELIVERY as NOT_FOR_PODIATRISTS
+from tests.cases.vocabulary import (
+    INVENTED_CODE,
+    IT,
+    NOT_FOR_DENTISTS,
+    RESIDENCE,
+    UNKNOWN_TYPE,
+    CodeWord,
+    Declares,
+    Ends,
+    Gives,
+    Paper,
+    Passes,
+    Says,
+    Step,
+)
+from tests.unit.consent.people import ABSENT, OTHER_RECORD, PERSON, RECORD, Book, flow, paper
+
+CODE: Final = "ACD-EFG-HJK"
+_CODES: Final[dict[CodeWord, str]] = {
+    "hers": code_digest(RECORD, CODE),
+    "invented": code_digest(RECORD, INVENTED_CODE),
+    "of-another-record": code_digest(OTHER_RECORD, CODE),
+}
+_NEW_ID: Final = "n" * 26
+# The known cells of the matrix: what a profession does not read. Whoever is not named reads nothing.
+_NOT_READ: Final = {"10": {RESIDENCE}, "40": {NOT_FOR_DENTISTS}, "60": set(), "80": {NOT_FOR_PODIATRISTS}}
+
+
+class WithMatrix(Rules):
+    """The rules over a matrix that the lines can rely on, whatever table the bundle holds."""
+
+    def habilitated(self, profession: str, type_code: str) -> bool:
+        """Say whether a profession reads a type."""
+        return profession in _NOT_READ and type_code not in {UNKNOWN_TYPE, *_NOT_READ[profession]}
+
+
+RULES: Final = WithMatrix()
+BEHIND_JUDGING: Final = "not-announced-yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a line asks, of which record, when: any set of rules may be asked."""
+
+    record: Record
+    asked: Flow
+    now: int
+
+    def judged(self, rules: Rules) -> tuple[str, str]:
+        """Return the verdict and the rule."""
+        outcome = judge(self.record, self.asked, self.now, rules, _NEW_ID).outcome
+        return outcome.verdict, outcome.rule
+
+
+def played(line: Line) -> Scene:
+    """Live through a line's situation; return what is asked at its end."""
+    told = _Told(line)
+    for step in line.steps:
+        told.live(step)
+    return Scene(told.book.record, told.question(line), told.book.now)
+
+
+class _Told:
+    """A record's life as a line tells it."""
+
+    def __init__(self, line: Line) -> None:
+        self.book = Book(RULES)
+        self._held = [self.book.deposit(_deposit(each, at), each.by) for at, each in enumerate(line.papers.held)]
+        self._begun: dict[str, list[str]] = {}
+
+    def live(self, step: Step) -> None:
+        """Write a step into the record's journal; a step that is not decided as it says is a mistake of the line."""
+        match step:
+            case Passes(ms):
+                self.book.now += ms
+            case Says(kind, subject, lasts, members):
+                self._begin(
+                    Change(kind, self._held[0] if subject == IT else subject, self._until(lasts), None, members)
+                )
+            case Gives(lasts):
+                self._begin(Change("code", until=self._until(lasts), members=(_CODES["hers"],)))
+            case Ends(kind):
+                self.book.say("end", ends=self._begun[kind].pop())
+            case Declares(who, evidence, lasts, counts):
+                care = self._care(evidence, lasts, "hers" if evidence == "code" else None)
+                verdict = self.book.ask(flow(who, Action.DECLARE_CARE, care=care)).outcome.verdict
+                if (verdict == "allowed") is not counts:
+                    raise ValueError(f"{step} was {verdict}")
+
+    def question(self, line: Line) -> Flow:
+        """Return what the line asks at the end."""
+        want, papers, purpose = line.want, line.papers, line.purpose
+        documents = {"one": self._held[:1], "absent": [ABSENT], "whole": []}[papers.asked]
+        signed_in = self.book.now // 1000 - purpose.signed_in if purpose.signed_in is not None else 0
+        asked = flow(
+            line.actor, want.action, *documents, purpose=purpose.code, topic=purpose.topic, auth_time=signed_in,
+            reason=Reason("vital", "La personne est inconsciente.") if purpose.reasoned else None,
+        )  # fmt: skip
+        if want.action is Action.DEPOSIT:
+            # What is new has a number that nothing has; what comes again has the first one's.
+            number = len(papers.held) if papers.deposit == "new" else 0
+            deposit = paper(f"report {number}", content="other" if papers.deposit == "other" else "content")
+            return replace(asked, deposit=deposit)
+        if want.action is Action.CHANGE_DIRECTIVES:
+            return replace(asked, change=Change("authorise", PERSON))
+        if want.evidence:
+            return replace(asked, care=self._care(want.evidence, want.lasts, want.code))
+        return asked
+
+    def _begin(self, change: Change) -> None:
+        begun = self.book.say(change.kind, change.subject, until=change.until, members=change.members)
+        self._begun.setdefault(change.kind, []).append(begun)
+
+    def _until(self, lasts: int | None) -> int | None:
+        return None if lasts is None else self.book.now + lasts
+
+    def _care(self, evidence: Evidence, lasts: int, code: CodeWord | None) -> Care:
+        return Care(evidence, self.book.now + lasts, _CODES[code] if code else None)
+
+
+def _deposit(held: Paper, number: int) -> Deposit:
+    visibility = (held.label,) if held.label else ()
+    return replace(paper(f"report {number}", visibility=visibility, code=held.type_code), episode=held.episode)

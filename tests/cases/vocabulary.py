@@ -1,0 +1,369 @@
+"""The words of the table of cases: each French phrase of `consent.csv`, said once, and what it builds.
+
+Everything here is data, so that the same line can be told to the rules (`scene.py`) and to the real stack through its
+front door (`tests/journeys/test_cases.py`). Nobody is real; Camille is the patient.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from services.consent.domain.flow import Action, Actor, DirectiveKind, Evidence
+from tests.unit.consent.people import CAMILLE, COLLEAGUE, DAY, INSURER, MOREAU, NOTICES, ORGANISATION, PERSON, PETIT
+
+HOUR: Final = DAY // 24
+MINUTE_S: Final = 60
+THEN: Final = ", puis "  # joins the steps of a situation
+IT: Final = "the document that the line names"
+# Two codes that Camille never made; only digests stand in a journal.
+INVENTED_CODE: Final = "QQQ-QQQ-QQQ"
+CodeWord = Literal["hers", "invented", "of-another-record"]
+
+REPORT, PRESCRIPTION, DELIVERY = "11502-2", "57833-6", "15508-5"
+RESIDENCE, NOT_FOR_DENTISTS, UNKNOWN_TYPE = "ATTEST-RESID", "80788-3", "none"
+STAY = "sejour-de-mai"
+
+
+# What happened before: steps.
+@dataclass(frozen=True, slots=True)
+class Says:
+    """Camille begins a directive; `lasts` (ms) gives it an end, IT stands for the line's document."""
+
+    kind: DirectiveKind | Literal["preset"]
+    subject: str | None = None
+    lasts: int | None = None
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Camille ends the newest directive of a kind."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gives:
+    """Camille makes one code, good for a time (ms)."""
+
+    lasts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Declares:
+    """A professional declares that he cares for her, for a time (ms); `counts`: the rules are to allow it."""
+
+    who: Actor
+    evidence: Evidence
+    lasts: int
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Time passes (ms)."""
+
+    ms: int
+
+
+Step = Says | Ends | Gives | Declares | Passes
+
+
+# What a line wants, of which documents, what for.
+@dataclass(frozen=True, slots=True)
+class Want:
+    """An action; for `declare-care` what it is said to rest on, for how long (ms), and with which code."""
+
+    action: Action
+    evidence: Evidence | None = None
+    lasts: int = 0
+    code: CodeWord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A document that somebody deposited before anything else happened."""
+
+    by: Actor
+    type_code: str = REPORT
+    label: str | None = None
+    episode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Papers:
+    """What the record holds, and what is asked for: `one` of it by its number, one that is `absent`, or the whole.
+
+    `deposit` is what enters: a `new` document, the `same` as before, or `other` content under the same number.
+    """
+
+    held: tuple[Paper, ...] = ()
+    asked: Literal["one", "absent", "whole"] = "whole"
+    deposit: Literal["new", "same", "other"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """A purpose of use; in an emergency whether a reason is given, and how long ago the asker signed in (s)."""
+
+    code: str
+    topic: str | None = None
+    reasoned: bool = False
+    signed_in: int | None = None
+
+
+_MASKED, _UNANNOUNCED, _NOT_FOR_PARENTS = "MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"
+_DENTIST = replace(PETIT, id="899700000005", name="Dr Dentiste", profession="40")
+_NURSE = replace(PETIT, id="899700000006", name="Infirmier Exemple", profession="60")
+_PODIATRIST = replace(PETIT, id="899700000007", name="Podologue Exemple", profession="80")
+_STRANGER = replace(PETIT, id="899700000008", name="Professionnel Inconnu", profession="none")
+_NO_PROFESSION = replace(PETIT, id="899700000009", name="Sans Profession", profession=None)
+
+
+def _at(who: Actor, kind: str) -> Actor:
+    """Return the same person at software of another kind."""
+    return replace(who, application=f"logiciel-{kind}", application_name=f"Logiciel {kind}", application_kind=kind)
+
+
+PEOPLE: Final[dict[str, Actor]] = {
+    "Camille": CAMILLE,
+    "Camille, sur l'application d'un assureur": _at(CAMILLE, "insurer"),
+    "Camille, sur l'application d'un employeur": _at(CAMILLE, "employer"),
+    "Camille, sur l'application d'un annonceur": _at(CAMILLE, "advertiser"),
+    "Camille, sur l'application d'un commerce": _at(CAMILLE, "commercial"),
+    "le Dr Moreau": MOREAU,
+    "le Dr Moreau, sur un logiciel grand public": _at(MOREAU, "patient-frontend"),
+    "le Dr Moreau, sur un logiciel inconnu": _at(MOREAU, "toaster"),
+    "le Dr Moreau, sur le logiciel d'un assureur": _at(MOREAU, "insurer"),
+    "le Dr Moreau, sur le logiciel d'un employeur": _at(MOREAU, "employer"),
+    "le Dr Moreau, sur le logiciel d'un annonceur": _at(MOREAU, "advertiser"),
+    "le Dr Moreau, sur le logiciel d'un commerce": _at(MOREAU, "commercial"),
+    "le Dr Moreau, dans une autre structure": replace(
+        MOREAU, organisation=PETIT.organisation, organisation_name=PETIT.organisation_name
+    ),
+    "une consœur du cabinet Moreau": COLLEAGUE,
+    "le Dr Petit": PETIT,
+    "un dentiste": _DENTIST,
+    "un infirmier": _NURSE,
+    "un podologue": _PODIATRIST,
+    "un professionnel de profession inconnue": _STRANGER,
+    "un professionnel sans profession": _NO_PROFESSION,
+    "un assureur": INSURER,
+    "un employeur": replace(_at(INSURER, "employer"), id="employeur", name="Employeur"),
+    "un annonceur": replace(_at(INSURER, "advertiser"), id="annonceur", name="Annonceur"),
+    "un commerce": replace(_at(INSURER, "commercial"), id="commerce", name="Commerce"),
+    "une application de bien-être": replace(_at(INSURER, "patient-frontend"), id="bien-etre", name="Bien-être"),
+    "le logiciel du cabinet Moreau, sans personne": replace(
+        _at(INSURER, "care-software"),
+        id="logiciel-seul",
+        name="Logiciel seul",
+        organisation=MOREAU.organisation,
+        organisation_name=MOREAU.organisation_name,
+    ),
+    "le service des avis": NOTICES,
+    "le service des documents": replace(NOTICES, id="documents", name="Prévention de Carnet"),
+    "un service inconnu": replace(NOTICES, id="statistics", name="Statistiques"),
+}
+
+_ORAL, _VISIT, _ADMITTED, _CODED = 24 * HOUR, 7 * DAY, 90 * DAY, 180 * DAY
+_CARE = Action.DECLARE_CARE
+
+WANTS: Final[dict[str, Want]] = {
+    "lire": Want(Action.READ),
+    "voir la liste": Want(Action.LIST),
+    "déposer": Want(Action.DEPOSIT),
+    "copier le dossier": Want(Action.EXPORT),
+    "préparer des conseils": Want(Action.PREVENT),
+    "envoyer un avis": Want(Action.NOTIFY),
+    "annoncer": Want(Action.ANNOUNCE),
+    "lire le journal": Want(Action.READ_JOURNAL),
+    "relire les choix": Want(Action.READ_DIRECTIVES),
+    "changer les choix": Want(Action.CHANGE_DIRECTIVES),
+    "déclarer son accord oral pour 24 heures": Want(_CARE, "declared", _ORAL),
+    "déclarer son accord oral pour une heure": Want(_CARE, "declared", HOUR),
+    "déclarer son accord oral pour 25 heures": Want(_CARE, "declared", _ORAL + HOUR),
+    "déclarer son accord oral jusqu'à hier": Want(_CARE, "declared", -DAY),
+    "déclarer un rendez-vous pour 7 jours": Want(_CARE, "appointment", _VISIT),
+    "déclarer un rendez-vous pour 8 jours": Want(_CARE, "appointment", _VISIT + DAY),
+    "déclarer une hospitalisation pour 90 jours": Want(_CARE, "admission", _ADMITTED),
+    "déclarer une hospitalisation pour 91 jours": Want(_CARE, "admission", _ADMITTED + DAY),
+    "présenter son code pour 180 jours": Want(_CARE, "code", _CODED, "hers"),
+    "présenter son code pour 181 jours": Want(_CARE, "code", _CODED + DAY, "hers"),
+    "présenter son code pour une heure": Want(_CARE, "code", HOUR, "hers"),
+    "présenter un code inventé": Want(_CARE, "code", _CODED, "invented"),
+    "présenter le code d'un autre dossier": Want(_CARE, "code", _CODED, "of-another-record"),
+}
+
+_OF_PETIT, _OF_MOREAU, _OF_COLLEAGUE = Paper(PETIT), Paper(MOREAU), Paper(COLLEAGUE)
+
+DOCUMENTS: Final[dict[str, Papers]] = {
+    "—": Papers((_OF_PETIT,)),
+    "le compte rendu du Dr Petit": Papers((_OF_PETIT,), "one"),
+    "le compte rendu du Dr Moreau": Papers((_OF_MOREAU,), "one"),
+    "le compte rendu d'une consœur": Papers((_OF_COLLEAGUE,), "one"),
+    "l'ordonnance du Dr Petit": Papers((Paper(PETIT, PRESCRIPTION),), "one"),
+    "le compte rendu du séjour, du Dr Petit": Papers((Paper(PETIT, episode=STAY),), "one"),
+    "le compte rendu du séjour, du Dr Moreau": Papers((Paper(MOREAU, episode=STAY),), "one"),
+    "un document masqué du Dr Petit": Papers((Paper(PETIT, label=_MASKED),), "one"),
+    "un document masqué du Dr Moreau": Papers((Paper(MOREAU, label=_MASKED),), "one"),
+    "un résultat non annoncé du Dr Petit": Papers((Paper(PETIT, label=_UNANNOUNCED),), "one"),
+    "un résultat non annoncé du Dr Moreau": Papers((Paper(MOREAU, label=_UNANNOUNCED),), "one"),
+    "un document caché aux représentants légaux": Papers((Paper(PETIT, label=_NOT_FOR_PARENTS),), "one"),
+    "une attestation de résidence": Papers((Paper(PETIT, RESIDENCE),), "one"),
+    "une attestation de résidence, du Dr Moreau": Papers((Paper(MOREAU, RESIDENCE),), "one"),
+    "un document fermé aux dentistes": Papers((Paper(PETIT, NOT_FOR_DENTISTS),), "one"),
+    "un document fermé aux dentistes, du dentiste": Papers((Paper(_DENTIST, NOT_FOR_DENTISTS),), "one"),
+    "un compte rendu d'accouchement": Papers((Paper(PETIT, DELIVERY),), "one"),
+    "un document d'un type inconnu": Papers((Paper(PETIT, UNKNOWN_TYPE),), "one"),
+    "un document qui n'existe pas": Papers((_OF_PETIT,), "absent"),
+    "tous : celui du Dr Petit": Papers((_OF_PETIT,)),
+    "tous : celui du Dr Moreau": Papers((_OF_MOREAU,)),
+    "tous : un du Dr Petit, un du Dr Moreau": Papers((_OF_PETIT, _OF_MOREAU)),
+    "tous : celui du séjour et une ordonnance": Papers((Paper(PETIT, episode=STAY), Paper(PETIT, PRESCRIPTION))),
+    "tous : un document masqué": Papers((Paper(PETIT, label=_MASKED),)),
+    "tous : un document masqué et un visible": Papers((Paper(PETIT, label=_MASKED), _OF_PETIT)),
+    "tous : un résultat non annoncé": Papers((Paper(PETIT, label=_UNANNOUNCED),)),
+    "tous : un résultat non annoncé et un visible": Papers((Paper(PETIT, label=_UNANNOUNCED), _OF_PETIT)),
+    "tous : une attestation de résidence": Papers((Paper(PETIT, RESIDENCE),)),
+    "tous : rien": Papers(),
+    "un nouveau compte rendu": Papers((_OF_PETIT,), deposit="new"),
+    "le même compte rendu, à nouveau": Papers((_OF_MOREAU,), deposit="same"),
+    "un autre contenu sous le même numéro": Papers((_OF_MOREAU,), deposit="other"),
+}
+
+_MINUTES_AGO, _THIS_MORNING = 9 * MINUTE_S, 5 * 3600
+
+PURPOSES: Final[dict[str, Purpose]] = {
+    "à sa demande": Purpose("PATRQT"),
+    "pour soigner": Purpose("TREAT"),
+    "en urgence": Purpose("BTG", reasoned=True, signed_in=0),
+    "en urgence, identifié il y a 9 minutes": Purpose("BTG", reasoned=True, signed_in=_MINUTES_AGO),
+    "en urgence, identifié il y a 10 minutes": Purpose("BTG", reasoned=True, signed_in=10 * MINUTE_S),
+    "en urgence, identifié il y a 11 minutes": Purpose("BTG", reasoned=True, signed_in=11 * MINUTE_S),
+    "en urgence, identifié ce matin": Purpose("BTG", reasoned=True, signed_in=_THIS_MORNING),
+    "en urgence, identifié on ne sait quand": Purpose("BTG", reasoned=True),
+    "en urgence, sans dire pourquoi": Purpose("BTG", signed_in=0),
+    "en urgence, sans dire pourquoi, identifié ce matin": Purpose("BTG", signed_in=_THIS_MORNING),
+    "pour un appel au SAMU": Purpose("ETREAT", reasoned=True, signed_in=0),
+    "pour un appel au SAMU, identifié ce matin": Purpose("ETREAT", reasoned=True, signed_in=_THIS_MORNING),
+    "pour un appel au SAMU, sans dire pourquoi": Purpose("ETREAT", signed_in=0),
+    "pour la prévenir": Purpose("NOTIFY"),
+    "pour la prévention": Purpose("PREVENT"),
+    "pour la prévention de la grippe": Purpose("PREVENT", "influenza"),
+    "pour la prévention du cancer du sein": Purpose("PREVENT", "breast-cancer"),
+    "pour une assurance": Purpose("COVERAGE"),
+    "pour un remboursement": Purpose("HPAYMT"),
+    "pour un dossier de sinistre": Purpose("CLMATTCH"),
+    "pour un emploi": Purpose("EMPLOYMENT"),
+    "pour de la publicité": Purpose("HMARKT"),
+    "pour un usage commercial": Purpose("COMMERCE"),
+    "pour la recherche": Purpose("HRESCH"),
+    "pour une raison inconnue": Purpose("XYZ"),
+    "sans dire pourquoi": Purpose(""),
+}
+
+_TEAM = (f"person:{MOREAU.id}", f"person:{_NURSE.id}")
+_PREVENTED = "topic:breast-cancer"
+
+SITUATIONS: Final[dict[str, Step | None]] = {
+    "rien de particulier": None,
+    # Whom she lets in.
+    "elle autorise le Dr Moreau": Says("authorise", PERSON),
+    "elle autorise le Dr Moreau pour un jour": Says("authorise", PERSON, DAY),
+    "elle autorise le cabinet Moreau": Says("authorise", ORGANISATION),
+    "elle autorise le cabinet Moreau pour un jour": Says("authorise", ORGANISATION, DAY),
+    "elle autorise les médecins": Says("authorise", "profession:10"),
+    "elle autorise les médecins pour un jour": Says("authorise", "profession:10", DAY),
+    "elle autorise les infirmiers": Says("authorise", "profession:60"),
+    "elle autorise les dentistes": Says("authorise", "profession:40"),
+    "elle autorise les podologues": Says("authorise", "profession:80"),
+    "elle autorise le professionnel de profession inconnue": Says("authorise", f"person:{_STRANGER.id}"),
+    "elle autorise le professionnel sans profession": Says("authorise", f"person:{_NO_PROFESSION.id}"),
+    "elle autorise une équipe : le Dr Moreau et un infirmier": Says("authorise", "team", members=_TEAM),
+    "elle autorise cette équipe pour un jour": Says("authorise", "team", DAY, _TEAM),
+    "elle met fin à l'autorisation": Ends("authorise"),
+    "elle déclare le Dr Moreau médecin traitant": Says("treating-doctor", PERSON),
+    "elle déclare le Dr Moreau médecin traitant pour un jour": Says("treating-doctor", PERSON, DAY),
+    "elle n'a plus de médecin traitant": Ends("treating-doctor"),
+    "elle déclare le Dr Petit médecin traitant": Says("treating-doctor", f"person:{PETIT.id}"),
+    "elle fait un code pour un jour": Gives(DAY),
+    "elle reprend son code": Ends("code"),
+    # What professionals say of the care.
+    "le Dr Moreau présente le code": Declares(MOREAU, "code", _CODED),
+    "le Dr Moreau présente le code pour une heure": Declares(MOREAU, "code", HOUR),
+    "le Dr Petit présente le code": Declares(PETIT, "code", _CODED),
+    "le Dr Moreau déclare une hospitalisation": Declares(MOREAU, "admission", _ADMITTED),
+    "une consœur déclare une hospitalisation": Declares(COLLEAGUE, "admission", _ADMITTED),
+    "le Dr Moreau déclare un rendez-vous": Declares(MOREAU, "appointment", _VISIT),
+    "une consœur déclare un rendez-vous": Declares(COLLEAGUE, "appointment", _VISIT),
+    "le Dr Moreau déclare son accord oral": Declares(MOREAU, "declared", _ORAL),
+    "le Dr Moreau déclare son accord oral pour une heure": Declares(MOREAU, "declared", HOUR),
+    "une consœur déclare son accord oral": Declares(COLLEAGUE, "declared", _ORAL),
+    "le Dr Moreau tente de déclarer son accord oral": Declares(MOREAU, "declared", _ORAL, counts=False),
+    "le Dr Moreau tente de déclarer un rendez-vous": Declares(MOREAU, "appointment", _VISIT, counts=False),
+    "le Dr Moreau tente de déclarer une hospitalisation": Declares(MOREAU, "admission", _ADMITTED, counts=False),
+    "le Dr Moreau tente de présenter le code": Declares(MOREAU, "code", _CODED, counts=False),
+    "le Dr Moreau tente de déclarer son accord oral pour une semaine": Declares(
+        MOREAU, "declared", 7 * DAY, counts=False
+    ),
+    # Whom and what she keeps out.
+    "elle bloque le Dr Moreau": Says("block", PERSON),
+    "elle bloque le Dr Moreau pour un jour": Says("block", PERSON, DAY),
+    "elle bloque le cabinet Moreau": Says("block", ORGANISATION),
+    "elle bloque le Dr Petit": Says("block", f"person:{PETIT.id}"),
+    "elle lève le blocage": Ends("block"),
+    "elle ferme son dossier": Says("close"),
+    "elle ferme son dossier pour un jour": Says("close", lasts=DAY),
+    "elle rouvre son dossier": Ends("close"),
+    "elle veut qu'on lui demande": Says("ask-me"),
+    "elle veut qu'on lui demande pour un jour": Says("ask-me", lasts=DAY),
+    "elle n'exige plus qu'on lui demande": Ends("ask-me"),
+    "elle masque ce document": Says("hide", IT),
+    "elle masque ce document pour un jour": Says("hide", IT, DAY),
+    "elle masque les comptes rendus de biologie": Says("hide", f"type:{REPORT}"),
+    "elle masque les comptes rendus de biologie pour un jour": Says("hide", f"type:{REPORT}", DAY),
+    "elle masque le séjour": Says("hide", f"episode:{STAY}"),
+    "elle masque le séjour pour un jour": Says("hide", f"episode:{STAY}", DAY),
+    "elle démasque": Ends("hide"),
+    "elle s'oppose à son dossier": Says("oppose"),
+    "elle s'oppose à son dossier pour un jour": Says("oppose", lasts=DAY),
+    "elle lève son opposition": Ends("oppose"),
+    "elle refuse les copies": Says("oppose-export"),
+    "elle refuse les copies pour un jour": Says("oppose-export", lasts=DAY),
+    "elle accepte à nouveau les copies": Ends("oppose-export"),
+    "elle refuse la prévention": Says("oppose-prevention"),
+    "elle refuse la prévention pour un jour": Says("oppose-prevention", lasts=DAY),
+    "elle refuse la prévention du cancer du sein": Says("oppose-prevention", _PREVENTED),
+    "elle refuse la prévention du cancer du sein pour un jour": Says("oppose-prevention", _PREVENTED, DAY),
+    "elle accepte à nouveau la prévention": Ends("oppose-prevention"),
+    # Emergencies.
+    "elle refuse d'avance l'urgence": Says("close-emergency", "others"),
+    "elle refuse d'avance l'urgence pour un jour": Says("close-emergency", "others", DAY),
+    "elle refuse d'avance le SAMU": Says("close-emergency", "samu"),
+    "elle refuse d'avance le SAMU pour un jour": Says("close-emergency", "samu", DAY),
+    "elle lève ce refus": Ends("close-emergency"),
+    "elle ouvre aux urgences ce qui est masqué": Says("open-hidden"),
+    "elle ouvre aux urgences ce qui est masqué pour un jour": Says("open-hidden", lasts=DAY),
+    # Presets.
+    "elle choisit le réglage légal": Says("preset", "legal"),
+    "elle choisit le réglage prudent": Says("preset", "careful"),
+    "elle choisit le réglage fermé": Says("preset", "closed"),
+    # Time.
+    "une heure passe": Passes(HOUR),
+    "23 heures passent": Passes(23 * HOUR),
+    "un jour passe": Passes(DAY),
+    "6 jours passent": Passes(6 * DAY),
+    "7 jours passent": Passes(7 * DAY),
+    "30 jours passent": Passes(30 * DAY),
+    "31 jours passent": Passes(31 * DAY),
+    "89 jours passent": Passes(89 * DAY),
+    "90 jours passent": Passes(90 * DAY),
+    "179 jours passent": Passes(179 * DAY),
+    "180 jours passent": Passes(180 * DAY),
+}
+
+VERDICTS: Final[dict[str, str]] = {
+    "autorisé": "allowed",
+    "refusé": "refused",
+    "ligne rouge": "red-line",
+    "conflit": "conflict",
+}

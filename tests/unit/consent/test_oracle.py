@@ -1,0 +1,284 @@
+"""The public rules against a second statement of them in plain Python: on random situations they never differ."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.consent.domain.flow import Action, Actor, ActorKind, Care, Change, Flow, Reason
+from services.consent.domain.judging import judge
+from services.consent.domain.rules import RULE_ERROR
+from tests.cases.oracle import Expected, Fact, Life, Said, Situation, decide
+from tests.cases.scene import RULES
+from tests.cases.vocabulary import PEOPLE
+from tests.chaos.size import size
+from tests.unit.consent.people import (
+    ABSENT,
+    CAMILLE,
+    DAY,
+    MOREAU,
+    NOTICES,
+    ORGANISATION,
+    PERSON,
+    PETIT,
+    Book,
+    flow,
+    paper,
+)
+
+HOUR = DAY // 24
+_NO = st.sampled_from([False] * 11 + [True])
+_YES = _NO.map(lambda each: not each)
+_ACTIONS, _KINDS = st.sampled_from(Action), st.sampled_from(get_args(ActorKind))
+_PURPOSES = st.sampled_from(
+    ["PATRQT", "TREAT", "BTG", "ETREAT", "NOTIFY", "PREVENT", "COVERAGE", "HPAYMT", "CLMATTCH", "EMPLOYMENT", "HMARKT",
+     "COMMERCE", "HRESCH", "", "treat"]
+)  # fmt: skip
+_LOOKS = st.sampled_from([Action.LIST, Action.READ])
+_CARES, _SEEN = st.just("professional"), st.sampled_from([Action.LIST, Action.READ, Action.EXPORT])
+# Who might ask what for what: else nearly every situation would be refused for want of any ground.
+_LIKELY = st.sampled_from(
+    ["looks", "looks", "looks", "breaks", "breaks", "writes", "reads", "governs", "serves"]
+).flatmap(
+    {
+        "looks": st.tuples(_CARES, _LOOKS, st.just("TREAT")),
+        "breaks": st.tuples(_CARES, _LOOKS, st.sampled_from(["BTG", "ETREAT"])),
+        "writes": st.tuples(_CARES, st.sampled_from([Action.DEPOSIT] + [Action.DECLARE_CARE] * 3), st.just("TREAT")),
+        "reads": st.tuples(st.just("patient"), _SEEN, st.just("PATRQT")),
+        "governs": st.tuples(st.just("patient"), _ACTIONS, st.just("PATRQT")),
+        "serves": st.sampled_from([("service", Action.NOTIFY, "NOTIFY"), ("service", Action.PREVENT, "PREVENT")]),
+    }.__getitem__
+)
+_SOFTWARE = st.sampled_from(
+    ["care-software"] * 20 + ["patient-frontend", "service", "", "insurer", "employer", "advertiser", "commercial"]
+)
+_EVIDENCE = st.sampled_from(
+    ["", "patient", "treating-doctor", "code", "admission", "appointment", "declared", "declared", "hearsay"]
+)
+_LABELS: st.SearchStrategy[frozenset[str]] = st.frozensets(
+    st.sampled_from(["MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"]), max_size=1
+) | st.just(frozenset())
+
+
+def _situated(asks: tuple[Any, Action, str], **facts: Any) -> Situation:
+    actor, action, purpose = asks
+    return Situation(actor, action, purpose, **facts)
+
+
+_SITUATIONS = st.builds(
+    _situated,
+    st.one_of(*[_LIKELY] * 7, st.tuples(_KINDS, _ACTIONS, _PURPOSES)),
+    software=_SOFTWARE, name=st.sampled_from(["notifications", "documents", "documents", "statistics"]),
+    profession=st.sampled_from(["10", "60", "", "none"]), evidence=_EVIDENCE, blocked=_NO, opposed=_NO, closed=_NO,
+    ask_me=_NO, exports_opposed=_NO, prevention_opposed=_NO, samu_closed=_NO, others_closed=_NO, hidden_open=_NO,
+    reasoned=_YES, recent=_YES, declares=st.sampled_from(["", "code", "declared", "admission", "appointment"]),
+    code_holds=st.booleans(), short_enough=_YES, exists=_YES, own=st.booleans(), hidden=_NO,
+    habilitated=_YES, labels=_LABELS,
+)  # fmt: skip
+
+
+def _by_the_rules(asked: Situation) -> Said:
+    found = RULES.judge(*asked.question)
+    assert not found.error
+    return Said(found.allowed, found.rule)
+
+
+@pytest.mark.timeout(0)
+def test_the_rules_and_the_oracle_never_differ() -> None:
+    """Whatever the situation, possible or not, verdict and rule are the second statement's; all rules are met."""
+    met: Counter[str] = Counter()
+
+    @settings(max_examples=size(2_000, 100_000), deadline=None)
+    @given(_SITUATIONS)
+    def search(asked: Situation) -> None:
+        expected = decide(asked)
+        met[expected.rule] += 1
+        assert _by_the_rules(asked) == expected
+
+    search()
+    unmet = set(RULES.rules) - {RULE_ERROR, *met}
+    assert len(unmet) <= size(15, 0), unmet
+
+
+_PEOPLE = st.sampled_from(
+    [CAMILLE, MOREAU, MOREAU, PETIT, *(PEOPLE[each] for each in (
+        "une consœur du cabinet Moreau", "le Dr Moreau, dans une autre structure", "un infirmier",
+        "un professionnel de profession inconnue", "le service des avis", "le service des documents", "un assureur",
+        "le Dr Moreau, sur un logiciel grand public", "le logiciel du cabinet Moreau, sans personne",
+    ))]
+)  # fmt: skip
+_CAREGIVERS = st.sampled_from([MOREAU, MOREAU, PETIT, PEOPLE["une consœur du cabinet Moreau"]])
+_AIMS = {"patient": "PATRQT", "professional": "TREAT", "service": "NOTIFY", "application": "TREAT"}
+_LASTS = st.sampled_from([None, None, DAY, 7 * DAY])
+_NAMES = st.sampled_from(
+    [PERSON, PERSON, ORGANISATION, f"person:{PETIT.id}", f"organisation:{PETIT.organisation}", "profession:60"]
+)
+_TYPES = ["11502-2", "ATTEST-RESID"]
+_OF_THE_STAY = ("11502-2", "stay")
+_AT = st.integers(0, 5)
+_STEPS = st.one_of(
+    st.tuples(st.just("deposit"), _PEOPLE, st.integers(0, 3), st.sampled_from("ab"), st.sampled_from(["", "MASQUE_PS",
+              "INVISIBLE_PATIENT"]), st.sampled_from(_TYPES), st.sampled_from([None, "stay"])),
+    st.tuples(st.just("ask"), _PEOPLE, _ACTIONS, st.lists(_AT, max_size=2), st.sampled_from(
+              ["", "", "", "TREAT", "BTG", "ETREAT", "PREVENT", "COVERAGE", "XYZ"]), st.booleans(),
+              st.sampled_from([0, 599, 600, 601, -1]), st.sampled_from([None, "influenza"])),
+    st.tuples(st.just("care"), _CAREGIVERS, st.sampled_from(["code", "code", "admission", "appointment", "declared"]),
+              st.sampled_from([HOUR, DAY, DAY + 1, 7 * DAY, 90 * DAY, -HOUR]), st.sampled_from("kl")),
+    st.tuples(st.just("say"), st.sampled_from(["authorise", "authorise", "treating-doctor", "block"]), _NAMES, _LASTS),
+    st.tuples(st.just("team"), _LASTS),
+    st.tuples(st.just("code"), st.sampled_from("kl"), _LASTS),
+    st.tuples(st.just("choose"), st.sampled_from([
+        ("close", None), ("ask-me", None), ("open-hidden", None), ("close-emergency", "samu"),
+        ("close-emergency", "others"), ("oppose", None), ("oppose-export", None), ("oppose-prevention", None),
+        ("oppose-prevention", "topic:influenza"), ("hide", "type:11502-2"), ("hide", "episode:stay"), ("hide", ""),
+        ("preset", "legal"), ("preset", "careful"), ("preset", "closed"),
+    ]), _LASTS, _AT),
+    st.tuples(st.just("end"), _AT),
+    st.tuples(st.just("abandon"), _AT),
+    st.tuples(st.just("pass"), st.sampled_from([HOUR, DAY, DAY, 7 * DAY, 31 * DAY - 1, 31 * DAY])),
+)  # fmt: skip
+
+
+# Who is asked about after each step, for what; of what is declared, the evidence and how long it is to last.
+_TREATED = [MOREAU, PETIT, *(PEOPLE[each] for each in (
+    "une consœur du cabinet Moreau", "le Dr Moreau, dans une autre structure", "un infirmier",
+))]  # fmt: skip
+_BROKEN = [("BTG", 600), ("BTG", 601), ("ETREAT", 601)]
+_SAID: list[tuple[Any, int, str | None]] = [
+    ("code", DAY, "k"), ("appointment", 7 * DAY, None), ("appointment", 7 * DAY + 1, None), ("declared", DAY, None),
+]  # fmt: skip
+_HERS = [Action.LIST, Action.EXPORT]
+_TOPICS = [None, "influenza", "breast-cancer"]
+
+
+class _Lived:
+    """A journal and the oracle's memory of it, written step by step; at each they must say the same."""
+
+    def __init__(self) -> None:
+        self.book, self.life = Book(RULES), Life(RULES.habilitated)
+        self.begun: list[str] = []
+        for number, (actor, kind, episode) in enumerate([(PETIT, *_OF_THE_STAY), (MOREAU, _TYPES[0], None)]):
+            self._deposit(actor, number, "a", "", kind, episode)
+
+    def take(self, step: tuple[Any, ...]) -> None:
+        """Take one step."""
+        name, *rest = step
+        if name == "pass":
+            self.book.now += rest[0]
+        elif name == "abandon":
+            if (document := self._document(rest[0])) != ABSENT:
+                self.book.abandon(document)
+                self.life.abandoned.add(document)
+        else:
+            getattr(self, f"_{name}")(*rest)
+        for asked in self._probes():
+            self._judged(asked)
+
+    def _probes(self) -> Iterator[Flow]:
+        now, reason = self.book.now, Reason("vital", "inconscience")
+        yield from (flow(each, Action.LIST) for each in _TREATED)
+        yield from (flow(CAMILLE, each) for each in _HERS)
+        for purpose, ago in _BROKEN:
+            yield flow(MOREAU, Action.LIST, purpose=purpose, reason=reason, auth_time=now // 1000 - ago)
+        for evidence, lasts, code in _SAID:
+            yield flow(MOREAU, Action.DECLARE_CARE, care=Care(evidence, now + lasts, code))
+        for topic in _TOPICS:
+            yield flow(PEOPLE["le service des documents"], Action.PREVENT, purpose="PREVENT", topic=topic)
+        yield flow(NOTICES, Action.NOTIFY, self._document(0))
+
+    def _judged(self, asked: Flow) -> None:
+        verdict = judge(self.book.record, asked, self.book.now, RULES)
+        outcome, expected = verdict.outcome, self.life.expected(asked, self.book.now)
+        released = tuple(each.id for each in verdict.released)
+        assert Expected(outcome.verdict, outcome.rule, released, outcome.refused) == expected, asked
+
+    def _document(self, at: int) -> str:
+        held = list(self.book.record.documents)
+        return held[at] if at < len(held) else ABSENT
+
+    def _put(self, asked: Flow) -> None:
+        expected = self.life.expected(asked, self.book.now)
+        verdict = self.book.ask(asked)
+        outcome = verdict.outcome
+        assert (outcome.verdict, outcome.rule, outcome.refused) == (expected.verdict, expected.rule, expected.refused)
+        if asked.action is Action.DEPOSIT:
+            assert not expected.documents or outcome.document == expected.documents[0]
+        else:
+            assert tuple(each.id for each in verdict.released) == expected.documents
+        allowed = outcome.verdict == "allowed"
+        if allowed or asked.care:
+            self.life.facts.append(Fact(self.book.now, asked.id, asked, allowed, outcome.document or ""))
+
+    def _deposit(  # noqa: PLR0917 - a step's parts, in their order
+        self, actor: Actor, number: int, content: str, label: str, kind: str, episode: str | None
+    ) -> None:
+        what = paper(f"paper {number}", content=content, visibility=(label,) if label else (), code=kind)
+        purpose = _AIMS[actor.kind]
+        self._put(flow(actor, Action.DEPOSIT, deposit=replace(what, episode=episode), purpose=purpose))
+
+    def _ask(  # noqa: PLR0917
+        self,
+        actor: Actor,
+        action: Action,
+        documents: list[int],
+        purpose: str,
+        reasoned: bool,
+        ago: int,
+        topic: str | None,
+    ) -> None:
+        named = [self._document(each) for each in documents]
+        asked = flow(
+            actor, action, *named, purpose=purpose or _AIMS[actor.kind], topic=topic,
+            reason=Reason("vital", "inconscience") if reasoned else None, auth_time=self.book.now // 1000 - ago,
+        )  # fmt: skip
+        if action is Action.DEPOSIT:
+            asked = replace(asked, documents=(), deposit=paper("another"))
+        elif action is Action.CHANGE_DIRECTIVES:
+            asked = replace(asked, documents=(), change=Change("authorise", PERSON))
+        elif action is Action.DECLARE_CARE:
+            asked = replace(asked, documents=(), care=Care("declared", self.book.now + DAY))
+        self._put(asked)
+
+    def _care(self, actor: Actor, evidence: Any, lasts: int, code: str) -> None:
+        care = Care(evidence, self.book.now + lasts, code if evidence == "code" else None)
+        self._put(flow(actor, Action.DECLARE_CARE, care=care))
+
+    def _begin(self, change: Change) -> None:
+        asked = flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=change)
+        self.begun.append(asked.id)
+        self._put(asked)
+
+    def _until(self, lasts: int | None) -> int | None:
+        return None if lasts is None else self.book.now + lasts
+
+    def _say(self, kind: Any, subject: str, lasts: int | None) -> None:
+        self._begin(Change(kind, subject, self._until(lasts)))
+
+    def _team(self, lasts: int | None) -> None:
+        self._begin(Change("authorise", "team", self._until(lasts), members=(PERSON, f"person:{PETIT.id}")))
+
+    def _code(self, code: str, lasts: int | None) -> None:
+        self._begin(Change("code", until=self._until(lasts), members=(code,)))
+
+    def _choose(self, choice: tuple[Any, str | None], lasts: int | None, at: int) -> None:
+        kind, subject = choice
+        until = None if kind == "preset" else self._until(lasts)
+        self._begin(Change(kind, self._document(at) if subject == "" else subject, until))
+
+    def _end(self, at: int) -> None:
+        if self.begun:
+            self._begin(Change("end", ends=self.begun[at % len(self.begun)]))
+
+
+@pytest.mark.timeout(0)
+@settings(max_examples=size(100, 5_000), deadline=None)
+@given(st.lists(_STEPS, min_size=4, max_size=25))
+def test_a_record_and_its_past_never_differ(steps: list[tuple[Any, ...]]) -> None:
+    """Whatever happened before, the verdict on the folded state is the one on the past itself, documents included."""
+    lived = _Lived()
+    for step in steps:
+        lived.take(step)
