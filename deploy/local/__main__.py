@@ -110,10 +110,15 @@ def reset(*, yes: Annotated[bool, typer.Option(help="Do not ask.")] = False) -> 
 def token(
     who: Annotated[str, typer.Argument(help="A demo person: camille, moreau, ...")],
     record_of: Annotated[str, typer.Option("--for", help="Whose record; oneself when absent.")] = "",
+    purpose: Annotated[str, typer.Option(help="BTG, ETREAT, ...; the usual one when absent.")] = "",
+    reason: Annotated[str, typer.Option(help="An emergency's code (/identity/emergency-reasons).")] = "",
+    text: Annotated[str, typer.Option(help="An emergency's reason in words, which the patient will read.")] = "",
 ) -> None:
     """Print an access token, alone, on standard output."""
+    emergency = {"code": reason, "text": text} if reason or text else None
     with _plain_errors():
-        sys.stdout.write(asyncio.run(_required("demo", "token")(_stack(), who, record_of or who)) + "\n")
+        given = _required("demo", "token")(_stack(), who, record_of or who, purpose=purpose, emergency=emergency)
+        sys.stdout.write(asyncio.run(given) + "\n")
 
 
 @app.command()

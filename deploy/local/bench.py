@@ -31,7 +31,9 @@ from chassis.settings import MongoSettings
 from chassis.tokens import AccessToken, Application, Organisation, issue, patient_digest, signing_jwk
 from chassis.trust import AnnouncedKeys
 from deploy.local import Trouble
+from deploy.local.bench_decisions import Decisions, Person
 from deploy.local.machine import Ports
+from deploy.local.sampling import cpu_seconds
 from deploy.local.stack import ROOT, Stack
 from deploy.local.synthetic import SYSTEM_OID
 
@@ -43,7 +45,6 @@ _SYSTEM = f"urn:oid:{SYSTEM_OID}"
 _MOST = {"read": 8_000, "list": 6_000, "deposit": 2_500}
 # A request that failed is in the figures; more of them than this make the figures worthless.
 _FAILED_AT_MOST = 0.05
-_TICKS: int = os.sysconf("SC_CLK_TCK")
 _SAMPLED = ("documents-1", "consent-1", "consent-2")
 """The processes whose Python is sampled."""
 
@@ -112,6 +113,10 @@ class _Bench:
             spent = await self._spent(kind, max(IN_FLIGHT))
             results["cpu_ms"][kind]["decision"] = spent.decision(results["cpu_ms"][kind])
             self._console.print(spent.table(kind, results["cpu_ms"][kind]))
+        async with Decisions.opened(self._stack, self._key) as decisions:
+            # Records that the lists do not use.
+            people = [Person(each.record, each.ins) for each in self._patients[WITH_LISTS:]]
+            results["decision"] = await decisions.measured(people, self._console)
         self._console.print(_answered(results))
         self._console.print(_spent(results))
         return results
@@ -236,10 +241,10 @@ class _Bench:
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[dict[str, float]]:
         pids = {name: self._stack.pid_of(name) for name in self._stack.names}
-        before = {name: _cpu_seconds(pid) for name, pid in pids.items() if pid}
+        before = {name: cpu_seconds(pid) for name, pid in pids.items() if pid}
         spent: dict[str, float] = {}
         yield spent
-        spent |= {name: _cpu_seconds(pid) - before[name] for name, pid in pids.items() if pid}
+        spent |= {name: cpu_seconds(pid) - before[name] for name, pid in pids.items() if pid}
 
     def _token(self, patient: Patient, kind: str) -> str:
         """Return a token made beforehand: of Dr Bench's software for deposits, of the patient's for the rest."""
@@ -410,13 +415,6 @@ def _spent(results: dict[str, Any]) -> Table:
     whole = {kind: sum(value for name, value in rows[kind].items() if name != "decision") for kind in KINDS}
     table.add_row("together", *(f"{whole[kind]:.2f}" for kind in KINDS), style="bold")
     return table
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return the user and system time of a process (proc(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    return float(ticks / _TICKS)
 
 
 def _ins(number: int) -> str:

@@ -15,6 +15,8 @@ from deploy.local.engines import EngineMissing
 from deploy.local.processes import Program
 
 PATHS = {"identity": "identity", "fhir": "documents", "consent": "consent", "notifications": "notifications"}
+# Where errors are OperationOutcomes; each before the path that it lies under.
+FHIR_PLACES = {"fhir": "documents", "consent/fhir": "consent"}
 BODY_LIMIT = "30MB"
 _PROBLEM, _FHIR = "application/problem+json", "application/fhir+json"
 
@@ -41,7 +43,7 @@ def caddy(name: str, folder: Path, port: int, upstreams: Mapping[str, Sequence[i
 def caddyfile(port: int, upstreams: Mapping[str, Sequence[int]]) -> str:
     """Return Caddy's configuration."""
     routes = "".join(_route(path, upstreams[service]) for path, service in PATHS.items() if upstreams.get(service))
-    errors = "".join(_errors(path, service) for path, service in PATHS.items())
+    errors = "".join(_errors(path, service) for path, service in (FHIR_PLACES | PATHS).items())
     nothing = _body("not-found", 404, "There is nothing here that answers this request.")
     return f"""\
 {{
@@ -95,21 +97,21 @@ def _route(path: str, ports: Sequence[int]) -> str:
 
 def _errors(path: str, service: str) -> str:
     large, unreachable = "The request is larger than 30 MB.", f"The {service} service cannot be reached. Try again."
-    if path == "fhir":
-        kind, down = _FHIR, _outcome("documents-unreachable", "transient", unreachable)
+    if path in FHIR_PLACES:
+        kind, down = _FHIR, _outcome(f"{service}-unreachable", "transient", unreachable)
         too_large = _outcome("content-too-large", "too-long", large)
     else:
         kind, down = _PROBLEM, _body(f"{service}-unreachable", 503, unreachable)
         too_large = _body("content-too-large", 413, large)
-    at = f"path('/{path}', '/{path}/*')"
+    at, name = f"path('/{path}', '/{path}/*')", path.replace("/", "-")
     return f"""\
-		@{path}-large expression `{{err.status_code}} == 413 && {at}`
-		handle @{path}-large {{
+		@{name}-large expression `{{err.status_code}} == 413 && {at}`
+		handle @{name}-large {{
 			header Content-Type {kind}
 			respond `{too_large}` 413
 		}}
-		@{path}-down expression `{{err.status_code}} >= 500 && {at}`
-		handle @{path}-down {{
+		@{name}-down expression `{{err.status_code}} >= 500 && {at}`
+		handle @{name}-down {{
 			header Content-Type {kind}
 			header Retry-After 1
 			respond `{down}` 503

@@ -3,6 +3,7 @@
 Off until a SIGUSR2, written at the next one. It knows of no service; `make bench` puts it into their processes.
 """
 
+import os
 import signal
 import time
 from collections import defaultdict
@@ -12,6 +13,7 @@ from types import FrameType
 import orjson
 
 _EVERY_SECONDS = 0.004
+_TICKS: int = os.sysconf("SC_CLK_TCK")
 _HERE = Path.cwd()
 Stack = tuple[str, ...]
 
@@ -60,3 +62,9 @@ def _place(path: str) -> str:
     """Return a file's path from its package, or from where the process runs, on."""
     _, found, rest = path.rpartition("/site-packages/")
     return rest if found else path.removeprefix(f"{_HERE}/")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the user and system time of a process (proc(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return float((int(fields[11]) + int(fields[12])) / _TICKS)

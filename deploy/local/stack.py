@@ -1,6 +1,7 @@
 """A whole Carnet: engines, services, front door. `make up` runs one in .carnet, tests others in temporary folders."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from deploy.local.readiness import kafka_ready, ready
 from deploy.local.trust_material import ServiceProcess, TrustMaterial
 
 ROOT = Path(__file__).resolve().parents[2]
+POLICIES = ROOT / "services" / "consent" / "policies"
 LIBRARIES = ROOT / ".carnet" / "kafka-libs"
 SERVICES = ("identity", "documents", "consent", "notifications")
 DEFAULT_PROCESSES = (
@@ -114,7 +116,7 @@ class Stack:
         """Start what does not run yet, in order, each when what it needs is ready; raise DidNotStart, PortsTaken."""
         check_ports(self._ports_to_take(self.names))
         await self.start_engines()
-        await self.create_topics()
+        await asyncio.gather(self.create_topics(), self.activate_rules())
         await self._start([*self.processes, "front-door"])
 
     async def start_engines(self) -> None:
@@ -128,13 +130,21 @@ class Stack:
 
     async def create_topics(self) -> None:
         """Create the catalogue's topics, where they are absent."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "chassis.topics", cwd=ROOT, env={**os.environ, "CARNET_KAFKA": self.kafka},
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        _, said = await process.communicate()
-        if process.returncode != 0:
-            raise DidNotStart(f"the topics could not be created:\n{said.decode(errors='replace')[-2_000:]}")
+        await _done("the topics could not be created", {"CARNET_KAFKA": self.kafka}, "chassis.topics")
+
+    async def activate_rules(self) -> None:
+        """Put the source's rules in force, where they are others than at this folder's last start.
+
+        Services run the rules that were activated; a developer who changed a rule expects to meet it.
+        """
+        consent = next((name for name, process in self.processes.items() if process.service == "consent"), None)
+        texts = b"".join(file.read_bytes() for file in sorted(POLICIES.iterdir()))
+        wanted, stamp = hashlib.sha256(texts).hexdigest(), self.data / "rules"
+        if consent is None or (stamp.exists() and stamp.read_text(encoding="ascii") == wanted):
+            return
+        words = ("services.consent", "rules", "activate", str(POLICIES))
+        await _done("the rules could not be activated", await asyncio.to_thread(self.env_of, consent), *words)
+        stamp.write_text(wanted, encoding="ascii")
 
     async def stop(self) -> None:
         """Stop all that runs: the front door and the services, then the engines."""
@@ -227,3 +237,14 @@ class Stack:
         held = {each.name: each.port for each in self._running.all()}
         absent = [(name, self.port_of(name)) for name in names if held.get(name) != self.port_of(name)]
         return absent + [("kafka's controller", self.ports.controller) for name, _ in absent if name == "kafka"]
+
+
+async def _done(otherwise: str, environment: Mapping[str, str], *module: str) -> None:
+    """Run a module to its end; raise DidNotStart with its last words where it failed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *module, cwd=ROOT, env={**os.environ, **environment},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    if process.returncode != 0:
+        raise DidNotStart(f"{otherwise}:\n{said.decode(errors='replace')[-2_000:]}")

@@ -77,7 +77,7 @@ class _Story:
                 _must(await camille.end(each["id"]), _OK, "ending an earlier directive")
             elif each["kind"] == "oppose":
                 raise StoryBroken(f"Camille has opposed her record (directive {each['id']}): end it, or 'make reset'.")
-        self.entries_before = (await camille.journal(_count=1)).json()["entries"][0]["version"]
+        self.entries_before = (await camille.journal(_count=1)).json()["entries"][0]["n"]
 
     # -- the seven steps
 
@@ -242,10 +242,10 @@ class _Story:
         before: dict[str, int] = {}
         while True:
             page = _must(await camille.journal(_count=_PAGE, **before), _OK, "Camille's journal").json()["entries"]
-            found += [each for each in page if each["version"] > self.entries_before]
-            if len(page) < _PAGE or page[-1]["version"] <= self.entries_before:
+            found += [each for each in page if each["n"] > self.entries_before]
+            if len(page) < _PAGE or page[-1]["n"] <= self.entries_before:
                 return found[::-1]
-            before = {"before": page[-1]["version"]}
+            before = {"before": page[-1]["n"]}
 
     def _say(self, what: str, answer: Answer, note: str) -> None:
         self._line(f"{what:<46} {answer.status} {answer.ms:8.1f} ms   {note}")
