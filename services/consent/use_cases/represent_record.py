@@ -2,7 +2,6 @@
 
 import asyncio
 
-from chassis import faults
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.representation import Representation
 from services.consent.ledger import Ledger
@@ -42,7 +41,6 @@ class RepresentRecord:
                 continue
             if fate is Fate.STANDS:
                 self._ledger.appended(entry)
-                faults.point("consent.represent.appended")
                 return
             # Another process is at the same record, perhaps with this very event: look again.
             await asyncio.sleep(0.01)
