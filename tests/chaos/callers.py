@@ -84,6 +84,7 @@ class Callers:
             "jti": uuid4().hex,
         }
         if actor == "professional":
+            claims["profession"] = "10"
             claims["organisation"] = Organisation(id=f"{self.organisation[:-1]}{sub[-1]}", name="Cabinet")
         return issue(AccessToken.model_validate(claims), signing_jwk(*self.keys.private[0]))
 

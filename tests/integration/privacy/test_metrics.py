@@ -38,6 +38,7 @@ DOCUMENTED: dict[str, dict[str, set[str]]] = {
     | {
         "carnet_consent_identity_beat_seconds": {"partition"},
         "carnet_consent_announced": {"kind", "end"},
+        "carnet_consent_snapshots": {"end"},
         "carnet_consent_oldest_due_seconds": set[str](),
         "carnet_decisions": {"action", "outcome", "rule", "purpose"},
     },
