@@ -238,6 +238,9 @@ PURPOSES: Final[dict[str, Purpose]] = {
     "en urgence": Purpose("BTG", reasoned=True, signed_in=0),
     "en urgence, identifié il y a 9 minutes": Purpose("BTG", reasoned=True, signed_in=_MINUTES_AGO),
     "en urgence, identifié il y a 10 minutes": Purpose("BTG", reasoned=True, signed_in=10 * MINUTE_S),
+    "en urgence, identifié il y a 10 minutes et une seconde": Purpose(
+        "BTG", reasoned=True, signed_in=10 * MINUTE_S + 1
+    ),
     "en urgence, identifié il y a 11 minutes": Purpose("BTG", reasoned=True, signed_in=11 * MINUTE_S),
     "en urgence, identifié ce matin": Purpose("BTG", reasoned=True, signed_in=_THIS_MORNING),
     "en urgence, identifié on ne sait quand": Purpose("BTG", reasoned=True),
