@@ -1,12 +1,14 @@
 """A record is what its journal says: each directive, its end, and what time does to labels."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from services.consent.domain.entry import Outcome
-from services.consent.domain.flow import Action
-from services.consent.domain.record import PRESETS, UNANNOUNCED_MS, Record
+from services.consent.domain.flow import Action, Actor, Care
+from services.consent.domain.judging import MOST_CARE_MS
+from services.consent.domain.record import EVIDENCE, PRESETS, UNANNOUNCED_MS, Record, traits
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
@@ -79,6 +81,34 @@ def test_a_block_of_one_leaves_the_others_authorised(book: Book) -> None:
     assert book.record.blocked(MOREAU, NOW)
 
 
+@pytest.mark.parametrize(
+    ("given", "to"),
+    [("authorise", ORGANISATION), ("authorise", "profession:10"), ("authorise", PERSON), ("treating-doctor", PERSON)],
+)
+@pytest.mark.parametrize("blocked", [PERSON, ORGANISATION])
+def test_after_a_block_consent_is_asked_again_whatever_gave_it(book: Book, given: str, to: str, blocked: str) -> None:
+    """Blocked, himself or with his structure, then unblocked: what was given before is over, what is given anew holds.
+
+    Whoever was not blocked keeps what means him.
+    """
+    book.say(given, to)
+    before = book.record.evidence(PETIT, NOW)
+    book.say("end", ends=book.say("block", blocked))
+    assert book.record.evidence(MOREAU, NOW) == ""
+    assert book.record.evidence(PETIT, NOW) == before
+    book.say(given, to)
+    assert book.record.evidence(MOREAU, NOW) != ""
+
+
+def test_one_has_one_treating_doctor(book: Book) -> None:
+    """Who declares another one has the first no longer, and ending the second does not bring the first back."""
+    book.say("treating-doctor", PERSON)
+    second = book.say("treating-doctor", f"person:{PETIT.id}")
+    assert (book.record.evidence(MOREAU, NOW), book.record.evidence(PETIT, NOW)) == ("", "treating-doctor")
+    book.say("end", ends=second)
+    assert (book.record.evidence(MOREAU, NOW), book.record.evidence(PETIT, NOW)) == ("", "")
+
+
 def test_a_block_takes_one_out_of_his_team_for_good(book: Book) -> None:
     """Blocked and unblocked, he must be asked for anew; the others of the team stay authorised throughout."""
     book.say("authorise", "team", members=(PERSON, f"person:{PETIT.id}"))
@@ -130,6 +160,167 @@ def test_a_preset_leaves_what_names_somebody_or_something(book: Book, preset: st
     ]  # fmt: skip
     book.say("preset", preset)
     assert set(named) <= set(book.record.directives)
+
+
+@pytest.mark.parametrize("before", list(PRESETS))
+@pytest.mark.parametrize("after", list(PRESETS))
+def test_a_preset_takes_the_place_of_what_is_general(book: Book, before: str, after: str) -> None:
+    """Whatever general choices were made, by hand or by another preset: the last preset's stand, and no other."""
+    for kind, subject in (("close", None), ("ask-me", None), ("open-hidden", None), ("close-emergency", "samu")):
+        book.say(kind, subject)
+    book.say("preset", before)
+    chosen = book.say("preset", after)
+    found = {name: (each.kind, each.subject) for name, each in book.record.directives.items()}
+    assert found == {f"{chosen}.{number}": each for number, each in enumerate(PRESETS[after], 1)}
+
+
+def test_a_preset_s_directive_can_be_ended_alone(book: Book) -> None:
+    """What a preset said is said piece by piece: one piece is taken back, the others stay."""
+    chosen = book.say("preset", "careful")
+    book.say("end", ends=f"{chosen}.1")
+    assert not book.record.said("ask-me", NOW)
+    assert book.record.said("close-emergency", NOW, "others")
+
+
+def declared(book: Book, evidence: Any, lasts: int, by: Actor = MOREAU, code: str | None = None) -> str:
+    """Have a professional declare that he cares for her; return the relation's id."""
+    asked = flow(by, Action.DECLARE_CARE, care=Care(evidence, book.now + lasts, code))
+    book.ask(asked)
+    return asked.id
+
+
+def test_the_strongest_evidence_is_cited(book: Book) -> None:
+    """Of all that a care relation rests on, her own word comes first and the professional's last."""
+    book.say("code", members=("code",))
+    seen = []
+    for evidence in ("declared", "appointment", "admission", "code"):
+        declared(book, evidence, DAY, code="code" if evidence == "code" else None)
+        seen.append(book.record.evidence(MOREAU, NOW))
+    for kind in ("treating-doctor", "authorise"):
+        book.say(kind, PERSON)
+        seen.append(book.record.evidence(MOREAU, NOW))
+    assert tuple(reversed(seen)) == EVIDENCE
+
+
+@pytest.mark.parametrize(("evidence", "most"), MOST_CARE_MS.items())
+def test_a_relation_lasts_until_its_end(book: Book, evidence: str, most: int) -> None:
+    """Each kind lasts for its longest time, not at the very millisecond of its end, and not a millisecond more."""
+    book.say("code", members=("code",))
+    code = "code" if evidence == "code" else None
+    declared(book, evidence, most + 1, code=code)
+    assert book.record.care == {}
+    book.say("code", members=("another",))
+    declared(book, evidence, most, code=code and "another")
+    assert book.record.evidence(MOREAU, NOW + most - 1) == evidence
+    assert book.record.evidence(MOREAU, NOW + most) == ""
+
+
+def test_a_stay_is_cared_for_by_the_whole_organisation(book: Book) -> None:
+    """An admission serves all who work there, under that organisation only; anything else only who declared it."""
+    declared(book, "admission", DAY)
+    assert book.record.evidence(COLLEAGUE, NOW) == "admission"
+    assert book.record.evidence(replace(MOREAU, organisation="750000002"), NOW) == ""
+    other = Book()
+    declared(other, "appointment", DAY)
+    declared(other, "declared", DAY)
+    assert other.record.evidence(COLLEAGUE, NOW) == ""
+    assert other.record.evidence(replace(MOREAU, organisation="750000002"), NOW) == "appointment"
+
+
+def test_a_stay_without_an_organisation_is_between_two_persons(book: Book) -> None:
+    """Who admits for nobody admits for himself."""
+    alone = replace(MOREAU, organisation=None)
+    declared(book, "admission", DAY, by=alone)
+    assert book.record.evidence(alone, NOW) == "admission"
+    assert book.record.evidence(replace(COLLEAGUE, organisation=None), NOW) == ""
+
+
+@pytest.mark.parametrize("evidence", ["appointment", "declared", "admission", "code"])
+def test_a_block_ends_what_was_declared(book: Book, evidence: str) -> None:
+    """After the block is lifted, what he declared before it is gone."""
+    book.say("code", members=("code",))
+    blocked = ORGANISATION if evidence == "admission" else PERSON
+    declared(book, evidence, DAY, code="code" if evidence == "code" else None)
+    assert book.record.evidence(MOREAU, NOW) == evidence
+    book.say("end", ends=book.say("block", blocked))
+    assert book.record.evidence(MOREAU, NOW) == ""
+
+
+def test_what_is_refused_begins_no_relation(book: Book) -> None:
+    """A declaration that her choices refuse leaves nothing that could hold once they change."""
+    block = book.say("block", PERSON)
+    declared(book, "appointment", DAY)
+    book.say("end", ends=block)
+    asked = book.say("ask-me")
+    declared(book, "declared", DAY)
+    book.say("end", ends=asked)
+    opposed = book.say("oppose")
+    declared(book, "admission", DAY)
+    book.say("end", ends=opposed)
+    assert book.record.care == {}
+
+
+def test_a_team_is_authorised_member_by_member(book: Book) -> None:
+    """Those named are authorised until the end, under whatever organisation; nobody else is."""
+    book.say("authorise", "team", members=(PERSON, f"person:{PETIT.id}"), until=NOW + DAY)
+    assert book.record.evidence(replace(MOREAU, organisation=None), NOW) == "patient"
+    assert book.record.evidence(PETIT, NOW + DAY - 1) == "patient"
+    assert book.record.evidence(PETIT, NOW + DAY) == ""
+    assert book.record.evidence(COLLEAGUE, NOW) == ""
+
+
+def test_a_profession_is_authorised(book: Book) -> None:
+    """All doctors, no nurse, and nobody without a profession."""
+    book.say("authorise", "profession:10")
+    assert book.record.evidence(PETIT, NOW) == "patient"
+    assert book.record.evidence(replace(PETIT, profession="60"), NOW) == ""
+    assert book.record.evidence(replace(PETIT, profession=None), NOW) == ""
+
+
+def test_a_code_holds_until_it_is_used_over_or_taken_back(book: Book) -> None:
+    """Of several codes made at once each is used once; those that are left end together."""
+    made = book.say("code", members=("first", "second", "third"), until=NOW + DAY)
+    assert not book.record.code_holds("never made", NOW)
+    assert not book.record.code_holds(None, NOW)
+    declared(book, "code", DAY, code="first")
+    assert not book.record.code_holds("first", NOW)
+    assert book.record.code_holds("second", NOW + DAY - 1)
+    assert not book.record.code_holds("second", NOW + DAY)
+    book.say("end", ends=made)
+    assert not book.record.code_holds("third", NOW)
+
+
+def test_a_code_that_is_guessed_before_it_is_made_is_not_used(book: Book) -> None:
+    """Only a code that holds is used up by being shown: no guess spoils hers, or swells the state."""
+    declared(book, "code", DAY, code="code")
+    assert book.record.spent == set()
+    book.say("code", members=("code",))
+    assert book.record.code_holds("code", NOW)
+
+
+def test_a_used_code_bars_repeats_of_what_stood_before(book: Book) -> None:
+    """A code that was shown, even in vain, changes what the next one is told: it is marked as a change."""
+    book.say("code", members=("code",))
+    book.say("block", PERSON)
+    before = book.record.version
+    declared(book, "code", DAY, code="guess")
+    assert book.record.last_change == before
+    declared(book, "code", DAY, code="code")
+    assert book.record.last_change == book.record.version
+
+
+def test_a_kind_and_an_episode_of_documents_are_hidden(book: Book) -> None:
+    """What is hidden by its type or its stay is all of it, what comes later too, and nothing else."""
+    stay = replace(paper("stay", code="57833-6"), episode="stay")
+    assert traits(stay) == {"type:57833-6", "episode:stay"}
+    assert traits(paper()) == {"type:11502-2"}
+    book.say("authorise", f"person:{PETIT.id}")
+    for number, subject in enumerate(("type:57833-6", "episode:stay", "type:elsewhere", "episode:elsewhere")):
+        hidden = book.say("hide", subject)
+        document = book.deposit(replace(stay, master_identifier=f"urn:oid:2.25.{number}"))
+        seen = book.ask(flow(PETIT, Action.READ, document)).outcome.verdict
+        assert seen == ("allowed" if "elsewhere" in subject else "refused")
+        book.say("end", ends=hidden)
 
 
 def test_an_unannounced_result_shows_itself_after_31_days(book: Book) -> None:
