@@ -74,5 +74,5 @@ def setup(service: str, instance: str, level: str) -> None:
 
 
 def get(name: str) -> Any:
-    """Return a logger; call it as `log.info("what happened", record=..., count=...)`."""
+    """Return a logger; call it as `log.info("what happened", flow=..., count=...)`."""
     return structlog.get_logger(module=name)

@@ -89,9 +89,9 @@ class DirectiveBody(BaseModel):
         """Return the domain's word for it."""
         until = int(self.until.timestamp() * 1000) if self.until else None
         if self.team:
-            return Change(self.kind, "team", until, members=tuple(_person(each) for each in self.team))
+            return Change(self.kind, "team", until, members=tuple(person(each) for each in self.team))
         if self.professional:
-            return Change(self.kind, _person(self.professional), until)
+            return Change(self.kind, person(self.professional), until)
         if self.document:
             return Change(self.kind, self.document.rpartition("-")[2], until)
         if self.episode_of:
@@ -140,7 +140,8 @@ class AnnouncementBody(BaseModel):
     document: str = Field(pattern=_FHIR_ID, description="Id of a DocumentReference.")
 
 
-def _person(rpps: str) -> str:
+def person(rpps: str) -> str:
+    """Return the subject that a professional is, by her RPPS number with or without the PS-IdNat's 8 before it."""
     return f"person:{'8' + rpps if len(rpps) == _RPPS_DIGITS else rpps}"
 
 
@@ -152,36 +153,36 @@ def router(room: Room) -> APIRouter:
 
     @routes.post("/directives", status_code=201)
     async def begin(body: DirectiveBody, caller: Token) -> dict[str, Any]:
-        decided = await _tried(room, room.change_directives(_asking(caller), body.change()))
+        decided = await tried(room, room.change_directives(asking(caller), body.change()))
         return {"id": decided.flow.id, "kind": body.kind, "entry": _number(decided.entry)}
 
     @routes.delete("/directives/{directive}")
     async def end(directive: str, caller: Token) -> dict[str, Any]:
-        decided = await _tried(room, room.change_directives(_asking(caller), Change("end", ends=directive)))
+        decided = await tried(room, room.change_directives(asking(caller), Change("end", ends=directive)))
         return {"ended": directive, "entry": _number(decided.entry)}
 
     @routes.get("/directives")
     async def directives(caller: Token) -> dict[str, Any]:
-        found = await _tried(room, room.read_directives(_asking(caller)))
+        found = await tried(room, room.read_directives(asking(caller)))
         return {"directives": [_directive(each) for each in found]}
 
     @routes.post("/codes", status_code=201)
     async def codes(body: CodesBody, caller: Token) -> dict[str, Any]:
         until = room.clock() + body.days * _DAY_MS
-        decided, made = await _tried(room, room.make_codes(_asking(caller), body.count, until))
+        decided, made = await tried(room, room.make_codes(asking(caller), body.count, until))
         return {"id": decided.flow.id, "codes": list(made), "until": _at(until)}
 
     @routes.post("/care", status_code=202)
     async def care(body: CareBody, caller: Token) -> dict[str, Any]:
         """Take a professional's declaration; the answer is the same whether the patient's choices let it count."""
         declared = body.care(caller.record, room.clock())
-        await _tried(room, room.declare_care(_asking(caller), declared))
+        await tried(room, room.declare_care(asking(caller), declared))
         return {"evidence": body.evidence, "until": _at(declared.until)}
 
     @routes.post("/announcements", status_code=202)
     async def announce(body: AnnouncementBody, caller: Token) -> dict[str, Any]:
         """Take a professional's announcement; the answer is the same whether the patient's choices let it count."""
-        await _tried(room, room.announce_document(_asking(caller), body.document.rpartition("-")[2]))
+        await tried(room, room.announce_document(asking(caller), body.document.rpartition("-")[2]))
         return {"document": body.document}
 
     @routes.get("/journal")
@@ -190,7 +191,7 @@ def router(room: Room) -> APIRouter:
         before: Annotated[int | None, Query(ge=1, description="Entries older than this number.")] = None,
         count: Annotated[int, Query(alias="_count", ge=1, le=500)] = 100,
     ) -> dict[str, Any]:
-        entries = await _tried(room, room.read_journal(_asking(caller), before, count))
+        entries = await tried(room, room.read_journal(asking(caller), before, count))
         numbers = [each.n for each in entries if each.stream == MAIN]
         more = numbers[-1] if len(numbers) == count and numbers[-1] > 1 else None
         return {
@@ -202,7 +203,7 @@ def router(room: Room) -> APIRouter:
     return routes
 
 
-async def _tried(room: Room, work: Awaitable[_T]) -> _T:
+async def tried(room: Room, work: Awaitable[_T]) -> _T:
     """Await a use case; its errors become problems."""
     try:
         return await work
@@ -242,7 +243,8 @@ async def _rules_of(room: Room, entry: Entry) -> Rules:
         return room.in_force.rules
 
 
-def _asking(caller: AccessToken) -> Asking:
+def asking(caller: AccessToken) -> Asking:
+    """Return who asks, of which record and why, as the caller's token says it."""
     return Asking(caller.record, actor_of(caller), caller.purpose)
 
 

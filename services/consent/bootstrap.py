@@ -154,7 +154,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     subscribe(
         consuming,
         OpenRecord(journal, record_keys, in_force, now_ms),
-        RepresentRecord(ledger, journal, in_force, now_ms),
+        RepresentRecord(inscribe),
         ConfirmDeposit(document_keys),
         AbandonDeposit(ledger, journal, document_keys, in_force, now_ms),
     )
@@ -170,7 +170,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         make_codes=MakeCodes(change_directives),
         declare_care=DeclareCare(flows, ledger, now_ms),
         announce_document=AnnounceDocument(flows),
-        reveal_documents=RevealDocuments(ledger, journal, document_keys, in_force, now_ms),
+        reveal_documents=RevealDocuments(ledger, inscribe, document_keys, now_ms),
         read_directives=ReadDirectives(flows, ledger, now_ms),
         read_journal=ReadJournal(flows, ledger, journal, now_ms),
         read_traces=ReadTraces(flows, journal),

@@ -13,6 +13,7 @@ from services.consent.domain.representation import Holder, Representation
 from services.consent.ports import RulesUnsettled
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
+from services.consent.use_cases.decide import Contended
 from services.consent.use_cases.open_record import OpenRecord
 from services.consent.use_cases.represent_record import RepresentRecord
 
@@ -54,8 +55,8 @@ def subscribe(
 
 
 async def _settled(work: Awaitable[None]) -> None:
-    """Await a use case that writes an entry; while no rules can be loaded that is not the event's fault: it waits."""
+    """Await a use case that writes an entry; it waits for rules and for its turn, which are not the event's fault."""
     try:
         await work
-    except RulesUnsettled as error:
+    except (RulesUnsettled, Contended) as error:
         raise DependencyUnreachable from error

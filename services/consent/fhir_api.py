@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from chassis.problems import Problem
 from chassis.tokens import AccessToken, patient_digest
 from chassis.web import authenticated
-from services.consent.api import _asking, _tried
+from services.consent.api import asking, tried
 from services.consent.bootstrap import Room
 from services.consent.domain.record import Directive
 from services.consent.fhir.audit_events import audit_event, own_trace
@@ -63,19 +63,19 @@ def fhir_router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
     async def audit_events(request: Request, caller: Token) -> Response:
         search = await _search(request, caller, "agent", "date", "_count", "_after", "_sort")
         try:
-            traces = await _tried(room, room.read_traces(_asking(caller), search.wanted))
+            traces = await tried(room, room.read_traces(asking(caller), search.wanted))
         except NoSuchCursor:
             raise Problem(400, "after-unknown", "Follow the link 'next' of a page as it is.") from None
         return _fhir(searchset(f"{base}{PLACE}/AuditEvent", _told(traces), search.used, traces.following))
 
     @routes.get("/AuditEvent/{name}")
     async def one_audit_event(name: str, caller: Token) -> Response:
-        for each in _told(await _tried(room, room.read_traces.one(_asking(caller), name))):
+        for each in _told(await tried(room, room.read_traces.one(asking(caller), name))):
             return _fhir(each)
         raise _not_found()
 
     async def _directives(caller: AccessToken) -> list[Directive]:
-        return await _tried(room, room.read_directives(_asking(caller)))
+        return await tried(room, room.read_directives(asking(caller)))
 
     def _told(traces: Traces) -> list[Json]:
         if not traces.reader.own_only:

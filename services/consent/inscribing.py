@@ -1,8 +1,11 @@
 """Writing what is no verdict into a journal, under the journal's own lock."""
 
 import asyncio
+from collections.abc import Callable
 
 from services.consent.domain.entry import MAIN, Entry, Kind, LeafClass, Reviewing
+from services.consent.domain.record import Record
+from services.consent.domain.representation import Representation
 from services.consent.ledger import Ledger
 from services.consent.ports import Clock, Fate, InForce, Journal, RecordUnknown
 from services.consent.use_cases.decide import Contended
@@ -12,15 +15,26 @@ _TURN_SECONDS = 0.01
 
 
 class Inscribe:
-    """Inserts an entry at the next version, whatever else is written meanwhile."""
+    """Inserts an entry at the next version of the main stream, whatever else is written meanwhile."""
 
     def __init__(self, ledger: Ledger, journal: Journal, in_force: InForce, clock: Clock) -> None:
         self._ledger, self._journal, self._in_force, self._clock = ledger, journal, in_force, clock
 
     async def __call__(
-        self, record: str, cause: str, kind: Kind, leaf_class: LeafClass, reviewing: Reviewing
+        self,
+        record: str,
+        cause: str,
+        kind: Kind,
+        leaf_class: LeafClass = "other",
+        *,
+        about: str | None = None,
+        representation: Representation | None = None,
+        reviewing: Reviewing | None = None,
+        wanted: Callable[[Record], bool] = lambda _: True,
     ) -> Entry | None:
-        """Return the entry that stands now; None where the cause has one already.
+        """Return the entry that stands now; None where the cause has one already, or it is wanted no more.
+
+        `wanted` is asked of each state upon which the entry would come: what it says still holds at the insert.
 
         Raises RecordUnknown, Contended or OutcomeUnknown.
         """
@@ -28,6 +42,8 @@ class Inscribe:
             state = await self._ledger.folded(record)
             if state is None:
                 raise RecordUnknown
+            if not wanted(state):
+                return None
             rules = self._in_force.rules
             entry = Entry(
                 record=record,
@@ -39,6 +55,8 @@ class Inscribe:
                 policies=rules.digest,
                 leaf_class=leaf_class,
                 kind=kind,
+                about=about,
+                representation=representation,
                 reviewing=reviewing,
             )
             fate = (await self._journal.append([entry]))[0]

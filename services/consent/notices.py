@@ -143,7 +143,7 @@ async def _announced(due: list[Due], announce: Callable[[Due], Awaitable[str]], 
         except DatabaseError:
             raise
         except Exception as error:  # noqa: BLE001 - one that cannot be told must not silence the others
-            _log.error("not announced", record=each.record, flow=each.flow, error=type(error).__name__)
+            _log.error("not announced", flow=each.flow, error=type(error).__name__)
             ANNOUNCED.labels(each.kind, "failed").inc()
         else:
             ANNOUNCED.labels(each.kind, end).inc()

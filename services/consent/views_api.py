@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
-from services.consent.api import DirectiveBody, _asking, _person, _tried
+from services.consent.api import DirectiveBody, asking, person, tried
 from services.consent.bootstrap import Room
 from services.consent.domain.flow import Change
 from services.consent.foresight import preview_view, sight_view
@@ -35,9 +35,7 @@ def views_router(room: Room) -> APIRouter:
     @routes.post("/directives/preview")
     async def preview(body: DirectiveBody | EndBody, caller: Token) -> dict[str, Any]:
         """Tell who would gain or lose what, were this said to `POST /consent/directives`; nothing is changed."""
-        return preview_view(
-            await _tried(room, room.preview_change(_asking(caller), body.change())), room.in_force.rules
-        )
+        return preview_view(await tried(room, room.preview_change(asking(caller), body.change())), room.in_force.rules)
 
     @routes.get("/see-as")
     async def see_as(
@@ -50,10 +48,10 @@ def views_router(room: Room) -> APIRouter:
         """Tell what a professional, or anybody in a situation, would see right now."""
         if (professional is None) is (situation is None):
             raise Problem(422, "invalid-request", "Name either 'professional' or 'situation'.")
-        whom = situation or _person(professional or "")
+        whom = situation or person(professional or "")
         return {
             "sights": [
-                sight_view(each, room.in_force.rules) for each in await _tried(room, room.see_as(_asking(caller), whom))
+                sight_view(each, room.in_force.rules) for each in await tried(room, room.see_as(asking(caller), whom))
             ]
         }
 

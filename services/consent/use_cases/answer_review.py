@@ -36,7 +36,7 @@ class AnswerReview:
         if review.state == "closed":
             raise AlreadyAnswered
         said = Reviewing(flow, access.at, by, answer, justified)
-        entry = await self._inscribe(review.record, closing_cause(flow), "reviewed", "other", said)
+        entry = await self._inscribe(review.record, closing_cause(flow), "reviewed", reviewing=said)
         if entry is None:
             await self._close_as_written(review)
             raise AlreadyAnswered

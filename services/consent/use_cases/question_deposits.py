@@ -2,11 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
+from chassis import logs
+from chassis.sealing import Unsealable
 from services.consent.ledger import Ledger
-from services.consent.ports import Clock, DocumentKeys, Unconfirmed
+from services.consent.ports import Clock, DocumentKeys, RecordUnknown, Unconfirmed
 
 UNCONFIRMED_MS = 24 * 3_600_000
 _BATCH = 100
+_log = logs.get("question")
 
 
 class QuestionDeposits:
@@ -20,12 +23,18 @@ class QuestionDeposits:
 
     async def __call__(self) -> int:
         """Question one batch; return how many rows it dealt with."""
-        rows = await self._keys.pending_since(self._clock() - self._after, _BATCH)
-        for row in rows:
+        done = 0
+        for row in await self._keys.pending_since(self._clock() - self._after, _BATCH):
+            try:
+                state = await self._ledger.folded(row.record)
+            except (RecordUnknown, Unsealable) as error:
+                # One record that cannot be read must not keep the others waiting, and destroys nothing.
+                _log.error("not questioned", error=type(error).__name__)
+                continue
             # A day after a two-second deadline no decider can still be about to insert the entry.
-            state = await self._ledger.folded(row.record)
             if state is not None and row.document in state.documents:
                 await self._ask(row)
             else:
                 await self._keys.destroy(row.record, row.document, row.version)
-        return len(rows)
+            done += 1
+        return done

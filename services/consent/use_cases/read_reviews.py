@@ -34,7 +34,7 @@ class ReadReviews:
                 continue
             # The entry comes first: what is shown stands in the person's journal, even where the answer is lost.
             looked = Reviewing(review.flow, access.at, by)
-            await self._inscribe(review.record, uuid4().hex, "looked-at-review", "request", looked)
+            await self._inscribe(review.record, uuid4().hex, "looked-at-review", "request", reviewing=looked)
             faults.point("consent.review.looked")
             shown.append((review, access))
         return shown, owed[-1] if len(owed) == limit else None
@@ -46,7 +46,7 @@ class ReadReviews:
             access = await self._journal.by_cause(review.record, review.flow)
         except (RecordUnknown, Unsealable) as error:
             # The record was destroyed, or its row altered: an officer's other reviews do not depend on it.
-            _log.error("not readable", record=review.record, flow=review.flow, error=type(error).__name__)
+            _log.error("not readable", flow=review.flow, error=type(error).__name__)
             return None
         if closing is None or closing.reviewing is None:
             return access

@@ -1,48 +1,43 @@
 """Reveal documents that nobody announced for a month (R.1111-53): an entry of the main stream opens each one's own."""
 
-from services.consent.domain.entry import MAIN, Entry
+from chassis import logs
+from chassis.sealing import Unsealable
+from services.consent.domain.record import Record
+from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
-from services.consent.ports import Clock, DocumentKeys, Fate, InForce, Journal
+from services.consent.ports import Clock, DocumentKeys, OutcomeUnknown, RecordUnknown, RulesUnsettled
+from services.consent.use_cases.decide import Contended
 
 _BATCH = 100
+_log = logs.get("reveal")
 
 
 class RevealDocuments:
     """Writes what the clock has already decided: the rules look at each decision, this tells."""
 
-    def __init__(self, ledger: Ledger, journal: Journal, keys: DocumentKeys, in_force: InForce, clock: Clock) -> None:
-        self._ledger, self._journal, self._keys = ledger, journal, keys
-        self._in_force, self._clock = in_force, clock
+    def __init__(self, ledger: Ledger, inscribe: Inscribe, keys: DocumentKeys, clock: Clock) -> None:
+        self._ledger, self._inscribe, self._keys, self._clock = ledger, inscribe, keys, clock
 
     async def __call__(self) -> int:
-        """Reveal one batch; return how many were due."""
-        now = self._clock()
-        due = await self._keys.unannounced_since(now, _BATCH)
-        for record, document in due:
-            state = await self._ledger.folded(record)
-            if state is not None and document in state.documents and not state.documents[document].announced:
-                if state.documents[document].unannounced(now):
-                    continue  # the row's clock was another's: later
-                rules = self._in_force.rules
-                entry = Entry(
-                    record=record,
-                    version=state.version + 1,
-                    cause=f"revealed-{document}",
-                    stream=MAIN,
-                    n=state.n + 1,
-                    at=now,
-                    policies=rules.digest,
-                    leaf_class="other",
-                    kind="revealed",
-                    about=document,
-                )
-                fate = (await self._journal.append([entry]))[0]
-                if fate is Fate.STANDS:
-                    self._ledger.appended(entry)
-                elif fate is Fate.OUTDATED:
-                    await self._in_force.renew(rules)
-                    continue
-                elif await self._journal.by_cause(record, entry.cause) is None:
-                    continue  # somebody was faster at this record: the next round
-            await self._keys.told(record, document)
-        return len(due)
+        """Reveal one batch; return how many are due no longer. One that cannot be revealed silences no other."""
+        now, done = self._clock(), 0
+        for record, document in await self._keys.unannounced_since(now, _BATCH):
+            try:
+                done += await self._revealed(record, document, now)
+            except (RecordUnknown, Unsealable, Contended, OutcomeUnknown, RulesUnsettled) as error:
+                _log.error("not revealed", error=type(error).__name__)
+        return done
+
+    async def _revealed(self, record: str, document: str, now: int) -> bool:
+        """Reveal one; say whether it is due no longer."""
+
+        def hidden(state: Record) -> bool:
+            return document in state.documents and not state.documents[document].announced
+
+        state = await self._ledger.folded(record)
+        if state is not None and hidden(state):
+            if state.documents[document].unannounced(now):
+                return False  # the row's clock was another's: later
+            await self._inscribe(record, f"revealed-{document}", "revealed", about=document, wanted=hidden)
+        await self._keys.told(record, document)
+        return True

@@ -20,6 +20,7 @@ from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action, Change
 from services.consent.domain.rules import Rules
 from services.consent.in_force import PUBLIC, Activations, Archive, RulesInForce
+from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
 from services.consent.ports import Fate, RulesUnsettled, UnknownRules
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
@@ -343,7 +344,7 @@ async def test_an_event_waits_until_rules_can_be_loaded(house: House) -> None:
     subscribe(
         consuming,
         OpenRecord(house.journal, house.keys, in_force, lambda: NOW),
-        RepresentRecord(ledger, house.journal, in_force, lambda: NOW),
+        RepresentRecord(Inscribe(ledger, house.journal, in_force, lambda: NOW)),
         ConfirmDeposit(keys),
         AbandonDeposit(ledger, house.journal, keys, in_force, lambda: NOW),
     )

@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from chassis.consuming import Handler
+from chassis.consuming import DependencyUnreachable, Handler
 from contracts.identity import Holder as Said
 from contracts.identity import RecordOpened, RepresentationChanged
 from contracts.registry import Envelope
-from services.consent import consumers
+from services.consent import consumers, inscribing
 from services.consent.domain.entry import Entry
 from services.consent.domain.record import Record
 from services.consent.domain.representation import Holder, Representation
+from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
 from services.consent.phrases import entry_view
-from services.consent.ports import RecordUnknown
+from services.consent.ports import Fate, RecordUnknown
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
 from services.consent.use_cases.open_record import OpenRecord
@@ -41,7 +42,8 @@ class Room:
 
     def process(self) -> RepresentRecord:
         """Return the use case of a process of its own."""
-        return RepresentRecord(Ledger(self.journal, MemorySnapshots()), self.journal, Unchanging(RULES), clock)
+        ledger = Ledger(self.journal, MemorySnapshots())
+        return RepresentRecord(Inscribe(ledger, self.journal, Unchanging(RULES), clock))
 
     @property
     def said(self) -> list[Representation | None]:
@@ -144,7 +146,7 @@ async def test_the_opening_and_the_representation_come_in_any_order(first: str) 
     consumers.subscribe(
         bound,  # type: ignore[arg-type]
         OpenRecord(journal, _RecordKeys(), Unchanging(RULES), clock),
-        RepresentRecord(ledger, journal, Unchanging(RULES), clock),
+        RepresentRecord(Inscribe(ledger, journal, Unchanging(RULES), clock)),
         ConfirmDeposit(MemoryKeys()),
         AbandonDeposit(ledger, journal, MemoryKeys(), Unchanging(RULES), clock),
     )
@@ -157,6 +159,28 @@ async def test_the_opening_and_the_representation_come_in_any_order(first: str) 
         await bound.handlers[type(fact)](envelope, fact)
     assert [each.kind for each in journal.entries[RECORD]] == ["opened", "represented"]
     assert folded(journal.entries[RECORD]).represented == CHILD
+
+
+async def test_an_event_that_never_came_to_its_turn_waits(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may write without rest into the same record: that makes no dead letter of whom the record obeys."""
+    bound, ledger, in_force = _Bound(), Ledger(room.journal, MemorySnapshots()), Unchanging(RULES)
+    consumers.subscribe(
+        bound,  # type: ignore[arg-type]
+        OpenRecord(room.journal, _RecordKeys(), in_force, clock),
+        RepresentRecord(Inscribe(ledger, room.journal, in_force, clock)),
+        ConfirmDeposit(MemoryKeys()),
+        AbandonDeposit(ledger, room.journal, MemoryKeys(), in_force, clock),
+    )
+
+    async def taken(entries: list[Entry]) -> list[Fate]:
+        return [Fate.TAKEN for _ in entries]
+
+    monkeypatch.setattr(room.journal, "append", taken)
+    monkeypatch.setattr(inscribing, "_TURN_SECONDS", 0)
+    fact = RepresentationChanged(record=RECORD, version=1, minor=False, deceased=False, holders=())
+    envelope = Envelope(source="carnet/identity", type=fact.TYPE, subject=RECORD, correlation_id="c")
+    with pytest.raises(DependencyUnreachable):
+        await bound.handlers[RepresentationChanged](envelope, fact)
 
 
 async def test_the_patient_reads_that_it_changed(room: Room) -> None:
