@@ -110,7 +110,7 @@ class Entry:
         if self.representation:
             body["representation"] = self.representation.private
         if self.flow:
-            flow = compact(self.flow)
+            flow = {name: held for name, held in compact(self.flow).items() if held is not False}
             for name in ("actor", "deposit", "change", "care", "reason"):
                 if name in flow:
                     flow[name] = compact(flow[name])

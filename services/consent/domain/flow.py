@@ -110,6 +110,8 @@ class Flow:
     topic: str | None = None  # of prevention
     reason: Reason | None = None
     auth_time: int = 0  # when the actor signed in: Unix time in seconds
+    secret: bool = False  # a minor's consultation that her parents are not to learn of (L.1111-5)
+    stale: bool = False  # who represents whom was not heard for too long when this was judged
     because: str | None = None
     deadline_ms: int | None = None
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from services.consent.domain.entry import MAIN, Entry, Outcome
-from services.consent.domain.flow import Action, Actor, Change, Deposit, Flow
+from services.consent.domain.flow import Action, Actor, ActorKind, Change, Deposit, Flow
 from services.consent.domain.representation import Representation
 
 UNANNOUNCED = "INVISIBLE_PATIENT"
@@ -187,8 +187,10 @@ class Record:
         }
         return next((each for each in EVIDENCE if each in found), "")
 
-    def open_streams(self, now: int) -> set[str]:
-        """Return the streams that the patient may read: the main one, and those of what was announced."""
+    def open_streams(self, now: int, kind: ActorKind) -> set[str]:
+        """Return the streams that a kind of actor may read: the main one, and those of what was announced to them."""
+        if kind not in {"patient", "representative"}:
+            return {MAIN}
         return {MAIN} | {each.stream for each in self.documents.values() if not each.unannounced(now)}
 
     def blocked(self, actor: Actor, now: int) -> bool:

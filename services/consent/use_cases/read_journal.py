@@ -24,4 +24,6 @@ class ReadJournal:
         state = await self._ledger.folded(asking.record)
         if state is None:
             raise RecordUnknown
-        return await self._journal.seen(asking.record, state.open_streams(self._clock()), before, limit)
+        return await self._journal.seen(
+            asking.record, state.open_streams(self._clock(), asking.actor.kind), before, limit
+        )

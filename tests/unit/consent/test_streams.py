@@ -38,7 +38,7 @@ def book() -> Book:
 
 def read(book: Book) -> list[dict[str, Any]]:
     """Return what the patient's journal shows now, without what chance drew."""
-    streams = book.record.open_streams(book.now)
+    streams = book.record.open_streams(book.now, "patient")
     shown = [entry_view(each, RULES) for each in book.entries if each.stream in streams]
     return [{name: held for name, held in each.items() if name not in {"flow", "documents"}} for each in shown]
 
