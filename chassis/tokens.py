@@ -94,6 +94,7 @@ class AccessToken(BaseModel):
     jti: str
     emergency: Emergency | None = Field(default=None, description="Exactly with the purposes BTG and ETREAT.")
     representative: Representative | None = Field(default=None, description="Exactly with the actor of that name.")
+    secret: bool = Field(default=False, description="A professional's consultation in secret of a minor (L.1111-5).")
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -105,6 +106,8 @@ class AccessToken(BaseModel):
             raise ValueError("'representative' stands exactly with the actor of that name")
         if self.representative is not None and self.purpose != "PATRQT":
             raise ValueError("a representative acts at the patient's request")
+        if self.secret and (self.actor, self.purpose) != ("professional", "TREAT"):
+            raise ValueError("a secret consultation is a professional's, who treats")
         return self
 
 

@@ -39,6 +39,7 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "hide": ("document", "type", "episode_of"),
     "oppose-prevention": ("", "topic"),
     "close-emergency": ("to",),
+    "show-to-representatives": ("document",),
     "preset": ("preset",),
 }
 _PREFIX = {
@@ -55,7 +56,7 @@ class DirectiveBody(BaseModel):
 
     kind: Literal[
         "authorise", "treating-doctor", "block", "hide", "oppose", "oppose-export", "oppose-prevention",
-        "close-emergency", "open-hidden", "close", "ask-me", "preset",
+        "close-emergency", "open-hidden", "close", "ask-me", "show-to-representatives", "preset",
     ]  # fmt: skip
     professional: _Rpps | None = None
     organisation: str | None = Field(default=None, pattern=r"^[0-9A-Z]{9,10}$", description="FINESS.")
@@ -83,6 +84,8 @@ class DirectiveBody(BaseModel):
             )
         if self.kind == "preset" and self.until is not None:
             raise ValueError("a preset has no end: choose another one")
+        if self.kind == "show-to-representatives" and self.until is not None:
+            raise ValueError("what was shown to representatives stays shown: it has no end")
         return self
 
     def change(self) -> Change:
@@ -228,7 +231,8 @@ async def tried(room: Room, work: Awaitable[_T]) -> _T:
 
 def _refusal(room: Room, refused: Refused) -> Problem:
     outcome, entry = refused.decided.outcome, refused.decided.entry
-    told = outcome is not None and (outcome.verdict == "red-line" or refused.decided.flow.actor.kind == "patient")
+    hers = refused.decided.flow.actor.kind in {"patient", "representative"}
+    told = outcome is not None and (outcome.verdict == "red-line" or hers)
     if not told or outcome is None or entry is None:
         return Problem(403, "not-for-you", "Only the person whom the record is about may do this.")
     rule = room.in_force.judged_by(entry.policies)[outcome.rule]
@@ -245,7 +249,7 @@ async def _rules_of(room: Room, entry: Entry) -> Rules:
 
 def asking(caller: AccessToken) -> Asking:
     """Return who asks, of which record and why, as the caller's token says it."""
-    return Asking(caller.record, actor_of(caller), caller.purpose)
+    return Asking(caller.record, actor_of(caller), caller.purpose, caller.secret)
 
 
 def _directive(each: Directive) -> dict[str, Any]:

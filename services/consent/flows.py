@@ -19,6 +19,10 @@ from services.consent.use_cases.decide import Decide, Decided
 _OWN_FLOWS = {"notifications": (Action.NOTIFY, "NOTIFY", "Avis de Carnet")}
 
 
+# To a representative, what the person keeps from them is not even there: no reason speaks of it.
+_TOLD = frozenset({"patient", "representative"})
+
+
 class Judge:
     """Judges what deciders hear: the caller's own token is verified here again, whatever the asker says of it."""
 
@@ -71,6 +75,7 @@ class Judge:
             deposit=deposit,
             reason=Reason(token.emergency.code, token.emergency.text) if token and token.emergency else None,
             auth_time=token.auth_time if token else 0,
+            secret=token.secret if token else False,
             because=question.cause,
             deadline_ms=heard.deadline_ms,
         )
@@ -94,11 +99,11 @@ class Judge:
         return Actor("service", role, name, role, name, "service"), purpose
 
     def _answer(self, decided: Decided) -> FlowAnswer:
-        """Say why only to the patient; others learn a reason only where a public red line is the reason."""
+        """Say why to the patient and who acts for her; others learn a reason only where it is a public red line."""
         outcome, flow = decided.outcome, decided.flow
         if outcome is None or decided.entry is None:
             return FlowAnswer(outcome="stale")
-        if outcome.verdict == "red-line" or (outcome.verdict == "refused" and flow.actor.kind == "patient"):
+        if outcome.verdict == "red-line" or (outcome.verdict == "refused" and flow.actor.kind in _TOLD):
             rule = self._in_force.judged_by(decided.entry.policies)[outcome.rule]
             return FlowAnswer(outcome=outcome.verdict, rule=rule.id, law=rule.law, sentence=rule.sentence)
         if outcome.verdict != "allowed":

@@ -15,7 +15,7 @@ _TURN_SECONDS = 0.01
 
 
 class Inscribe:
-    """Inserts an entry at the next version of the main stream, whatever else is written meanwhile."""
+    """Inserts an entry at the next version of a record, whatever else is written meanwhile."""
 
     def __init__(self, ledger: Ledger, journal: Journal, in_force: InForce, clock: Clock) -> None:
         self._ledger, self._journal, self._in_force, self._clock = ledger, journal, in_force, clock
@@ -30,6 +30,7 @@ class Inscribe:
         about: str | None = None,
         representation: Representation | None = None,
         reviewing: Reviewing | None = None,
+        stream: str = MAIN,
         wanted: Callable[[Record], bool] = lambda _: True,
     ) -> Entry | None:
         """Return the entry that stands now; None where the cause has one already, or it is wanted no more.
@@ -49,8 +50,8 @@ class Inscribe:
                 record=record,
                 version=state.version + 1,
                 cause=cause,
-                stream=MAIN,
-                n=state.n + 1,
+                stream=stream,
+                n=state.n + 1 if stream == MAIN else await self._journal.last(record, stream) + 1,
                 at=self._clock(),
                 policies=rules.digest,
                 leaf_class=leaf_class,

@@ -26,6 +26,7 @@ class Asking:
     record: str
     actor: Actor
     purpose: str
+    secret: bool = False  # a minor's consultation that her representatives are not to learn of
 
 
 class OwnFlows:
@@ -53,6 +54,7 @@ class OwnFlows:
                 documents=documents,
                 change=change,
                 care=care,
+                secret=asking.secret,
             )
         )
         tell(decided, started)

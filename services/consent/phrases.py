@@ -175,6 +175,8 @@ def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str
         "conflict": "Refusé : un autre contenu porte déjà ce numéro",
     }[verdict]
     what = what.format(have="avez" if flow.actor.kind == "patient" else "a")
+    if flow.secret:
+        purpose += ", en connexion secrète"
     reason = f" Raison donnée : « {flow.reason.text} »." if flow.reason else ""
     return f"{when(at).capitalize()}, {_named(flow.actor)} {what}, {purpose}. {end}. {sentence}{reason}".strip()
 
@@ -182,6 +184,8 @@ def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str
 def _named(actor: Actor) -> str:
     if actor.kind == "patient":
         return f"vous (logiciel {actor.application_name})"
+    if actor.kind == "representative":
+        return f"{actor.name}, en votre nom (logiciel {actor.application_name})"
     if actor.kind == "service":
         return actor.name
     places = [place for place in (actor.organisation_name, f"logiciel {actor.application_name}") if place]
@@ -197,7 +201,7 @@ def _what(flow: Flow, count: int) -> str:
     if flow.action is Action.DECLARE_CARE and flow.care is not None:
         return f"{{have}} déclaré vous soigner, {_EVIDENCE[flow.care.evidence]}, jusqu'au {_until(flow.care.until)}"
     if flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:
-        return _changed(flow.change)
+        return _changed(flow.change, hers=flow.actor.kind == "patient")
     return _DONE[flow.action]
 
 
@@ -205,30 +209,33 @@ def _until(at: int) -> str:
     return when(at).removeprefix("le ")
 
 
-def _changed(change: Change) -> str:  # noqa: PLR0911 - a table: one choice, one sentence
+def _changed(change: Change, *, hers: bool) -> str:  # noqa: PLR0911 - a table: one choice, one sentence
     until = f" jusqu'au {_until(change.until)}" if change.until else ""
+    be = "vous êtes" if hers else "s'est"
     head, _, tail = (change.subject or "").partition(":")
     if change.kind == "end":
-        return "avez mis fin à un de vos choix"
+        return "{have} mis fin à un de vos choix"
     if change.kind == "preset":
-        return f"avez choisi le réglage d'ensemble « {_PRESETS[head]} »"
+        return f"{{have}} choisi le réglage d'ensemble « {_PRESETS[head]} »"
     if change.kind in _DOCTORS:
-        return f"avez {_DOCTORS[change.kind]} {_subject(head, tail, len(change.members))}{until}"
+        return f"{{have}} {_DOCTORS[change.kind]} {_subject(head, tail, len(change.members))}{until}"
     if change.kind == "code":
         number = len(change.members)
         codes = "un code à usage unique" if number == 1 else f"{number} codes à usage unique"
-        return f"avez fait {codes}, à donner à un professionnel{until}"
+        return f"{{have}} fait {codes}, à donner à un professionnel{until}"
     if change.kind == "hide":
         hidden = {"type": f"les documents de type {tail}", "episode": "les documents d'un épisode de soins"}
-        return f"avez masqué {hidden.get(head, 'un document')} aux professionnels{until}"
+        return f"{{have}} masqué {hidden.get(head, 'un document')} aux professionnels{until}"
+    if change.kind == "show-to-representatives":
+        return "{have} montré un document à ceux qui vous représentent"
     if change.kind == "oppose":
-        return f"vous êtes opposé à votre dossier{until}"
+        return f"{be} opposé à votre dossier{until}"
     if change.kind == "oppose-prevention":
-        return f"avez refusé les conseils de prévention{f' sur « {tail} »' if tail else ''}{until}"
+        return f"{{have}} refusé les conseils de prévention{f' sur « {tail} »' if tail else ''}{until}"
     if change.kind == "close-emergency":
         whom = "au SAMU" if head == "samu" else "aux professionnels, en urgence,"
-        return f"avez refusé d'avance {whom} l'ouverture de votre dossier{until}"
-    return f"avez {_CHOICES[change.kind]}{until}"
+        return f"{{have}} refusé d'avance {whom} l'ouverture de votre dossier{until}"
+    return f"{{have}} {_CHOICES[change.kind]}{until}"
 
 
 def _subject(head: str, tail: str, members: int) -> str:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from services.consent.phrases import when
-from services.consent.rules_views import effect, other_changes
+from services.consent.rules_views import delegation_line, effect, other_changes
 
 _STYLE = """
 body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 48rem; margin: 0 auto; padding: 1rem; }
@@ -62,6 +62,7 @@ appliquée telle qu'elle est écrite ici, et chaque décision du journal nomme c
 </dl>
 <p class="note">Une interdiction l'emporte toujours sur une permission. Ce qu'aucune règle ne permet est refusé.</p>
 {"".join(sections)}
+{_delegations(view["delegations"])}
 {_matrix(view["habilitation"])}
 {_history(view["activations"])}"""
     return _page("Les règles de Carnet", body)
@@ -89,7 +90,7 @@ def difference_page(view: dict[str, Any]) -> str:
 <dt>À la version</dt><dd><code>{escape(view["to"])}</code></dd>
 </dl>
 {said}
-<section><h2>Table d'habilitation et vocabulaire</h2>{others}</section>"""
+<section><h2>Tables et vocabulaire</h2>{others}</section>"""
     return _page("Ce qui a changé dans les règles de Carnet", body)
 
 
@@ -134,6 +135,17 @@ def _facts(rule: dict[str, Any]) -> str:
         f"<p>{escape(rule['sentence'])}</p><dl><dt>Effet</dt><dd>{effect(rule)}</dd>"
         f"<dt>Source</dt><dd>{escape(rule['law'])}</dd>{since}{condition}</dl>"
     )
+
+
+def _delegations(lines: list[dict[str, Any]]) -> str:
+    rows = "".join(
+        f"<tr><th scope=row>{escape(delegation_line(each))}</th><td>{escape(each['source'])}</td></tr>"
+        for each in lines
+    )
+    return f"""<section><h2>Ce que les représentants et les aidants peuvent faire</h2>
+<table><caption>Ce que la table n'accorde pas est refusé ; la représentation elle-même peut accorder moins.</caption>
+<thead>{_head("Qui peut quoi", "Source")}</thead><tbody>{rows}</tbody></table></section>
+"""
 
 
 def _matrix(matrix: dict[str, Any]) -> str:

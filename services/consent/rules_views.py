@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from services.consent.domain.delegation import Delegation, Delegations
 from services.consent.domain.difference import Cell, Difference
 from services.consent.domain.habilitation import ANY, Matrix
 from services.consent.domain.rules import Rule
@@ -11,6 +12,21 @@ from services.consent.use_cases.read_rules import Activated, Published
 
 _PARIS = ZoneInfo("Europe/Paris")
 PROVISIONAL = "table provisoire, sans valeur officielle"
+_ROLES = {
+    "parent": "un titulaire de l'autorité parentale",
+    "guardian": "le tuteur",
+    "family-authorisation": "la personne habilitée dans la famille",
+    "caregiver": "l'aidant",
+}
+_ACTS = {
+    "list": "voir la liste des documents",
+    "read": "lire un document",
+    "export": "copier le dossier",
+    "deposit": "déposer un document",
+    "read-journal": "lire le journal",
+    "read-directives": "relire les choix",
+    "change-directives": "changer les choix",
+}
 _READ = {True: "peut lire", False: "ne peut pas lire", None: "n'est pas dans la table"}
 
 
@@ -24,6 +40,7 @@ def published_view(published: Published) -> dict[str, Any]:
             for each in published.rules
         ],
         "habilitation": matrix_view(published.matrix),
+        "delegations": delegations_view(published.delegations),
         "activations": [_activated(each) for each in published.activations],
     }
 
@@ -55,6 +72,11 @@ def matrix_view(matrix: Matrix) -> dict[str, Any]:
     }
 
 
+def delegations_view(table: Delegations) -> list[dict[str, Any]]:
+    """Return what each kind of representative may do, or would where that is under study."""
+    return [_delegation(each) for each in table.rows]
+
+
 def difference_view(found: Difference) -> dict[str, Any]:
     """Return what changed from one version to another."""
     return {
@@ -68,6 +90,10 @@ def difference_view(found: Difference) -> dict[str, Any]:
             "source": None if found.source is None else {"before": found.source[0], "after": found.source[1]},
             "cells": [_cell(each) for each in found.cells],
         },
+        "delegations": [
+            {name: _delegation(each) if each else None for name, each in (("before", one), ("after", other))}
+            for one, other in found.delegations
+        ],
     }
 
 
@@ -85,14 +111,23 @@ def difference_lines(view: dict[str, Any]) -> list[str]:
 
 
 def other_changes(view: dict[str, Any]) -> list[str]:
-    """Return in French what changed beside the rules: the matrix and the vocabulary."""
+    """Return in French what changed beside the rules: the matrix, the delegations and the vocabulary."""
     table = view["habilitation"]
     lines = [f"Habilitation : {line}" for line in map(cell_line, table["cells"])]
     if table["source"]:
         lines.append(f"Source de la table d'habilitation : {table['source']['before']} → {table['source']['after']}")
+    for change in view["delegations"]:
+        said = " → ".join(delegation_line(each) if each else "rien" for each in (change["before"], change["after"]))
+        lines.append(f"Représentants : {said}")
     if view["vocabulary"]:
         lines.append("Le vocabulaire des règles (ce dont elles peuvent parler) a changé.")
     return lines
+
+
+def delegation_line(line: dict[str, Any]) -> str:
+    """Return a line of the delegations in French."""
+    state = "" if line["in_force"] else " (à l'étude : refusé)"
+    return f"{_ROLES[line['role']]} peut {_ACTS[line['action']]}{state}"
 
 
 def cell_line(cell: dict[str, Any]) -> str:
@@ -121,6 +156,12 @@ def effect(rule: dict[str, Any]) -> str:
 
 def _activated(each: Activated) -> dict[str, str]:
     return {"digest": each.digest, "activated_at": _time(each.at)}
+
+
+def _delegation(line: Delegation) -> dict[str, Any]:
+    return {
+        "role": line.role, "action": line.action, "scope": line.scope, "in_force": line.in_force, "source": line.source,
+    }  # fmt: skip
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

@@ -43,9 +43,11 @@ def views_router(room: Room) -> APIRouter:
         professional: Annotated[
             str | None, Query(pattern=r"^[0-9]{11,12}$", description="RPPS, or '8' + RPPS.")
         ] = None,
-        situation: Annotated[Literal["any-doctor", "nurse", "emergency", "samu"] | None, Query()] = None,
+        situation: Annotated[
+            Literal["any-doctor", "nurse", "emergency", "samu", "representatives"] | None, Query()
+        ] = None,
     ) -> dict[str, Any]:
-        """Tell what a professional, or anybody in a situation, would see right now."""
+        """Tell what a professional, anybody in a situation, or who acts for the person would see right now."""
         if (professional is None) is (situation is None):
             raise Problem(422, "invalid-request", "Name either 'professional' or 'situation'.")
         whom = situation or person(professional or "")

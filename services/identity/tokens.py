@@ -14,7 +14,7 @@ from services.identity.domain.representation import Role
 def access_token(
     application: Application, purpose: str, person: Person, auth_time: int, now: float, *,
     patient: bool = False, professional: Professional | None = None, organisation: Organisation | None = None,
-    reason: Reason | None = None, representative: tuple[Person, Role] | None = None,
+    reason: Reason | None = None, representative: tuple[Person, Role] | None = None, secret: bool = False,
 ) -> AccessToken:  # fmt: skip
     """Return claims about one record, for one actor: whoever is named (`patient`: the person), else the application."""
     ins = require_person(person).ins
@@ -45,4 +45,5 @@ def access_token(
         representative=tokens.Representative(holder=representative[0].record, role=representative[1])
         if representative
         else None,
+        secret=secret,
     )

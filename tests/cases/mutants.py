@@ -18,7 +18,7 @@ from services.consent.domain.flow import Action
 from services.consent.domain.rules import POLICIES
 
 Tree = dict[str, Any]
-_KINDS: Final = ("Patient", "Professional", "Application", "Service")
+_KINDS: Final = ("Patient", "Representative", "Professional", "Application", "Service")
 # Constants that stand where each of these attributes is compared: one is put in another's place.
 _CONSTANTS: Final = {
     "purpose": ("TREAT", "BTG", "ETREAT", "PATRQT", "NOTIFY", "PREVENT", "COVERAGE", "HPAYMT", "CLMATTCH", "EMPLOYMENT",
@@ -26,11 +26,27 @@ _CONSTANTS: Final = {
     "application_kind": ("care-software", "patient-frontend", "insurer", "employer", "advertiser", "commercial"),
     "evidence": ("", "patient", "treating-doctor", "code", "admission", "appointment", "declared"),
     "declares": ("code", "admission", "appointment", "declared"),
+    "role": ("", "parent", "guardian", "family-authorisation", "caregiver"),
+    "changes": ("", "authorise", "show-to-representatives"),
     "visibility": ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"),
 }  # fmt: skip
 # Facts of one record of the schema that are yes or no: one is asked for in another's place.
 _FACTS: Final = (
-    ("blocked", "opposed", "closed", "ask_me", "exports_opposed", "prevention_opposed", "code_holds", "short_enough"),
+    (
+        "blocked",
+        "opposed",
+        "closed",
+        "ask_me",
+        "exports_opposed",
+        "prevention_opposed",
+        "code_holds",
+        "short_enough",
+        "minor",
+        "deceased",
+        "stale",
+        "secret",
+        "delegated",
+    ),
     ("samu_closed", "others_closed", "hidden_open", "reasoned", "recent"),
     ("exists", "own", "hidden", "habilitated"),
 )
@@ -40,6 +56,7 @@ _OF_DOCUMENTS: Final = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, 
 # What somebody of a kind may do at all.
 _MAY: Final = {
     "Patient": {Action.DEPOSIT, Action.LIST, Action.READ, Action.EXPORT, *_OWN},
+    "Representative": {Action.LIST, Action.READ, Action.EXPORT, *_OWN},
     "Professional": {Action.DEPOSIT, Action.LIST, Action.READ, Action.DECLARE_CARE, Action.ANNOUNCE},
     "Application": set(),
     "Service": {Action.NOTIFY, Action.PREVENT},

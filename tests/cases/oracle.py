@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from services.consent.domain.flow import Action, Actor, ActorKind, Flow
+from services.consent.domain.representation import Representation
 
 _DAY: Final = 24 * 3_600_000
 _LOOKING: Final = {Action.LIST, Action.READ}
@@ -34,6 +35,25 @@ _BY_EVIDENCE: Final = {
     "appointment": "appointment",
     "declared": "declared-consent",
 }
+_NOT_FOR_PARENTS: Final = "INVISIBLE_REPRESENTANTS_LEGAUX"
+_SHOWS: Final = "show-to-representatives"
+# Who may act for her, and the rule that says so.
+_IN_HER_PLACE: Final = {
+    "parent": "parental-authority",
+    "guardian": "guardian",
+    "family-authorisation": "family-authorisation",
+    "caregiver": "caregiver",
+}
+# What of it takes which part of the representation; a caregiver neither governs nor copies.
+_TAKES: Final = {
+    Action.LIST: "read",
+    Action.READ: "read",
+    Action.EXPORT: "read",
+    Action.READ_JOURNAL: "journal",
+    Action.READ_DIRECTIVES: "govern",
+    Action.CHANGE_DIRECTIVES: "govern",
+}
+_NOT_A_CAREGIVER_S: Final = {Action.EXPORT, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
 _HER_OWN: Final = _LOOKING | {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
 
 
@@ -59,6 +79,13 @@ class Situation:
     hidden_open: bool = False
     reasoned: bool = False
     recent: bool = False
+    minor: bool = False
+    deceased: bool = False
+    stale: bool = False
+    secret: bool = False
+    role: str = ""
+    delegated: bool = False
+    changes: str = ""
     declares: str = ""
     code_holds: bool = False
     short_enough: bool = False
@@ -77,6 +104,8 @@ class Situation:
             "ask_me": self.ask_me, "exports_opposed": self.exports_opposed,
             "prevention_opposed": self.prevention_opposed, "declares": self.declares, "code_holds": self.code_holds,
             "short_enough": self.short_enough,
+            "minor": self.minor, "deceased": self.deceased, "stale": self.stale, "secret": self.secret,
+            "role": self.role, "delegated": self.delegated, "changes": self.changes,
             "emergency": {
                 "samu_closed": self.samu_closed, "others_closed": self.others_closed, "hidden_open": self.hidden_open,
                 "reasoned": self.reasoned, "recent": self.recent,
@@ -110,6 +139,8 @@ def _objections(asked: Situation) -> Iterator[str]:
         if asked.software == software or asked.purpose in purposes:
             yield line
     yield from _of_the_document(asked)
+    yield from _of_a_minor_s_secret(asked)
+    yield from _of_who_may_speak(asked)
     yield from _of_her_choices(asked)
     if asked.action in _LOOKING and asked.purpose in _URGENT:
         yield from _of_the_emergency(asked)
@@ -133,6 +164,42 @@ def _kept_from(asked: Situation) -> bool:
     """Say whether a professional looks at what is kept from professionals: neither as its author, nor by her leave."""
     by_her_leave = asked.purpose in _URGENT and asked.hidden_open
     return asked.actor == "professional" and asked.action in _LOOKING and not asked.own and not by_her_leave
+
+
+def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
+    """Return what a minor keeps from those who represent her (L.1111-5)."""
+    hidden = _NOT_FOR_PARENTS in asked.labels
+    if hidden and asked.actor == "representative" and asked.action in _LOOKING | {Action.EXPORT}:
+        yield "secret-from-representatives"
+    if hidden and asked.actor == "service" and asked.action is Action.NOTIFY:
+        yield "no-notice-of-a-secret"
+    if asked.actor == "representative" and asked.action is Action.CHANGE_DIRECTIVES and asked.changes == _SHOWS:
+        yield "only-hers-to-show"
+    if asked.actor == "professional" and asked.secret:
+        if not asked.minor:
+            yield "secret-needs-a-minor"
+        if asked.action in _LOOKING and asked.exists and not hidden:
+            yield "secret-shows-secrets-only"
+        if asked.action is Action.DEPOSIT and not hidden:
+            yield "secret-deposits-are-secret"
+        if asked.action is Action.DECLARE_CARE and asked.declares != "code":
+            yield "secret-needs-her-code"
+
+
+def _of_who_may_speak(asked: Situation) -> Iterator[str]:
+    """Return what speaks against whoever acts in her place, and what her death ends."""
+    if asked.deceased and asked.action is not Action.DEPOSIT:
+        yield "deceased"
+    if asked.actor != "representative":
+        return
+    if asked.stale:
+        yield "projection-stale"
+    if not asked.role:
+        yield "not-a-representative"
+    if asked.role == "parent" and not asked.minor:
+        yield "parent-of-an-adult"
+    if not asked.delegated:
+        yield "beyond-delegation"
 
 
 def _of_her_choices(asked: Situation) -> Iterator[str]:
@@ -188,6 +255,8 @@ def _of_the_profession(asked: Situation) -> Iterator[str]:
 def _ground(asked: Situation) -> str | None:
     """Return what the law lets it rest on."""
     who = asked.actor, asked.name
+    if asked.actor == "representative":
+        return _IN_HER_PLACE.get(asked.role) if asked.purpose == "PATRQT" else None
     if asked.actor == "patient":
         return "patient-own-record" if asked.purpose == "PATRQT" and asked.action in _HER_OWN else None
     if who == ("service", "notifications"):
@@ -269,12 +338,14 @@ class Life:
     matrix: Any  # profession, type -> may read
     facts: list[Fact] = field(default_factory=list)
     abandoned: set[str] = field(default_factory=set)
+    represented: Representation | None = None  # as identity said it last
 
     def expected(self, flow: Flow, now: int) -> Expected:
         """Return what is to be decided about a flow now."""
         held = self.documents()
         if flow.action not in _TOUCHING:
-            alone = decide(self._situation(flow, None, now))
+            brought = frozenset(flow.deposit.visibility if flow.deposit else ())
+            alone = decide(self._situation(flow, None, now, labels=brought))
             known = self._standing(flow, held) if alone.allowed else None
             if known is None or known.flow.deposit is None or flow.deposit is None:
                 return Expected(self._verdict(alone), alone.rule, (), ())
@@ -282,14 +353,16 @@ class Life:
             return Expected("allowed" if same else "conflict", alone.rule, (known.document,), ())
         whole = flow.action in {Action.LIST, Action.EXPORT} and not flow.documents
         asked = list(held) if whole else list(flow.documents)
-        secret = {each for each, fact in held.items() if "INVISIBLE_PATIENT" in self._labels(fact, now)}
-        if flow.actor.kind == "patient":
-            # To her, what is not announced is not there.
-            held = {each: fact for each, fact in held.items() if each not in secret}
-            asked, secret = ([each for each in asked if each in held] if whole else asked), set()
+        untold = {each for each, fact in held.items() if "INVISIBLE_PATIENT" in self._labels(fact, now)}
+        kept = {each for each, fact in held.items() if _NOT_FOR_PARENTS in self._labels(fact, now)}
+        secret = untold | kept
+        # To her, what is not announced is not there; to those who represent her, nor is what she keeps from them.
+        if absent := {"patient": untold, "representative": secret}.get(flow.actor.kind, set()):
+            held = {each: fact for each, fact in held.items() if each not in absent}
+            asked, secret = ([each for each in asked if each in held] if whole else asked), secret - absent
         said = [(each, decide(self._situation(flow, held.get(each), now))) for each in asked]
         if flow.action is Action.ANNOUNCE:
-            secret -= {each for each, verdict in said if verdict.allowed}
+            secret -= {each for each, verdict in said if verdict.allowed} - kept
         open_, apart = [one for one in said if one[0] not in secret], [one for one in said if one[0] in secret]
         parts = [open_] if open_ or whole or not apart else []
         told = [self._summed(part, flow, now) for part in [*parts, *([one] for one in apart)]]
@@ -331,7 +404,8 @@ class Life:
         return "allowed" if said.allowed else "red-line" if said.rule in _NEVER else "refused"
 
     def _empty(self, flow: Flow, now: int) -> Situation:
-        return self._situation(flow, None, now, exists=True, habilitated=True)
+        labels = frozenset({_NOT_FOR_PARENTS} if flow.secret else ())
+        return self._situation(flow, None, now, exists=True, habilitated=True, labels=labels)
 
     def _situation(self, flow: Flow, held: Fact | None, now: int, **more: Any) -> Situation:
         actor, care = flow.actor, flow.care
@@ -349,7 +423,7 @@ class Life:
             actor.kind, flow.action, flow.purpose, actor.application_kind,
             name=actor.id if actor.kind == "service" else "",
             profession=actor.profession or "",
-            evidence=self._evidence(actor, now) if professional else "",
+            evidence=self._evidence(actor, now, flow.secret) if professional else "",
             blocked=self._about(actor, "block", now),
             opposed=self._holds("oppose", now),
             closed=self._holds("close", now),
@@ -364,11 +438,29 @@ class Life:
             hidden_open=self._holds("open-hidden", now),
             reasoned=flow.reason is not None,
             recent=0 <= now // 1000 - flow.auth_time <= 600,
+            stale=flow.stale,
+            secret=flow.secret,
+            changes=flow.change.kind if flow.change else "",
             declares=care.evidence if care else "",
             code_holds=care is not None and self._code_holds(care.code, len(self.facts), now),
             short_enough=care is not None and 0 < care.until - now <= _LONGEST[care.evidence],
+            **self._spoken_for(flow),
             **more,
         )  # fmt: skip
+
+    def _spoken_for(self, flow: Flow) -> dict[str, Any]:
+        """Return what identity's last word makes of a question."""
+        said = self.represented
+        if said is None:
+            return {}
+        facts = {"minor": said.minor, "deceased": said.deceased}
+        if flow.actor.kind != "representative":
+            return facts
+        for each in said.holders:
+            if each.holder == flow.actor.id:
+                may = each.role != "caregiver" or flow.action not in _NOT_A_CAREGIVER_S
+                return facts | {"role": each.role, "delegated": may and _TAKES.get(flow.action) in each.scopes}
+        return facts
 
     def _labels(self, held: Fact, now: int) -> frozenset[str]:
         labels = frozenset(held.flow.deposit.visibility if held.flow.deposit else ())
@@ -376,7 +468,15 @@ class Life:
             each.flow.action is Action.ANNOUNCE and each.allowed and held.document in each.flow.documents
             for each in self.facts
         )
-        return labels - {"INVISIBLE_PATIENT"} if announced or now - held.at >= 31 * _DAY else labels
+        shown = any(
+            each.flow.change is not None
+            and each.flow.change.kind == _SHOWS
+            and each.allowed
+            and each.flow.change.subject == held.document
+            for each in self.facts
+        )
+        over = {"INVISIBLE_PATIENT"} if announced or now - held.at >= 31 * _DAY else set()
+        return labels - over - ({_NOT_FOR_PARENTS} if shown else set())
 
     def _hides(self, held: Fact, now: int) -> bool:
         deposit = held.flow.deposit
@@ -400,16 +500,19 @@ class Life:
         names = (f"person:{actor.id}", f"organisation:{actor.organisation}")
         return any(self._blocked_since(each, place) for each in names)
 
-    def _evidence(self, actor: Actor, now: int) -> str:
+    def _evidence(self, actor: Actor, now: int, secret: bool) -> str:
         if self._about(actor, "authorise", now):
             return "patient"
         if self._about(actor, "treating-doctor", now):
             return "treating-doctor"
-        found = {each.flow.care.evidence for each in self._declared(actor, now) if each.flow.care}
+        found = {each.flow.care.evidence for each in self._declared(actor, now, secret) if each.flow.care}
         return next((each for each in ("code", "admission", "appointment", "declared") if each in found), "")
 
-    def _declared(self, actor: Actor, now: int) -> Iterator[Fact]:
-        """Return the declarations that serve somebody now: his own, and of a stay also his organisation's."""
+    def _declared(self, actor: Actor, now: int, secret: bool) -> Iterator[Fact]:
+        """Return the declarations that serve somebody now: his own, and of a stay also his organisation's.
+
+        One that was made in secret serves nobody in the open.
+        """
         for place, each in enumerate(self.facts):
             flow = each.flow
             if (
@@ -417,6 +520,7 @@ class Life:
                 or not each.allowed
                 or flow.care is None
                 or now >= flow.care.until
+                or (flow.secret and not secret)
             ):
                 continue
             stay = flow.care.evidence == "admission" and flow.actor.organisation
@@ -452,7 +556,7 @@ class Life:
     def _words(past: list[Fact]) -> Iterator[Word]:
         for place, each in enumerate(past):
             change = each.flow.change
-            if change is None or change.kind == "end":
+            if change is None or change.kind in {"end", _SHOWS}:
                 continue
             if change.kind == "preset":
                 for number, (kind, subject) in enumerate(_PRESET_WORDS[change.subject or ""], 1):

@@ -22,10 +22,11 @@ from tests.cases.vocabulary import (
     Gives,
     Paper,
     Passes,
+    Represented,
     Says,
     Step,
 )
-from tests.unit.consent.people import ABSENT, OTHER_RECORD, PERSON, RECORD, Book, flow, paper
+from tests.unit.consent.people import ABSENT, OTHER_RECORD, PARENT, PERSON, RECORD, Book, flow, holder, paper
 
 CODE: Final = "ACD-EFG-HJK"
 _CODES: Final[dict[CodeWord, str]] = {
@@ -47,7 +48,7 @@ class WithMatrix(Rules):
 
 
 RULES: Final = WithMatrix()
-BEHIND_JUDGING: Final = "not-announced-yet"
+BEHIND_JUDGING: Final = frozenset({"not-announced-yet", "secret-from-representatives"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,9 @@ class _Told:
         match step:
             case Passes(ms):
                 self.book.now += ms
+            case Represented(role, scopes, minor, deceased):
+                held = [holder(PARENT, role, scopes)] if role else []
+                self.book.represent(*held, minor=minor, deceased=deceased)
             case Says(kind, subject, lasts, members):
                 self._begin(
                     Change(kind, self._held[0] if subject == IT else subject, self._until(lasts), None, members)
@@ -106,14 +110,18 @@ class _Told:
         signed_in = self.book.now // 1000 - purpose.signed_in if purpose.signed_in is not None else 0
         asked = flow(
             line.actor, want.action, *documents, purpose=purpose.code, topic=purpose.topic, auth_time=signed_in,
+            secret=purpose.secret, stale=purpose.stale,
             reason=Reason("vital", "La personne est inconsciente.") if purpose.reasoned else None,
         )  # fmt: skip
         if want.action is Action.DEPOSIT:
             # What is new has a number that nothing has; what comes again has the first one's.
             number = len(papers.held) if papers.deposit == "new" else 0
-            deposit = paper(f"report {number}", content="other" if papers.deposit == "other" else "content")
-            return replace(asked, deposit=deposit)
+            content = "other" if papers.deposit == "other" else "content"
+            label = (papers.label,) if papers.label else ()
+            return replace(asked, deposit=paper(f"report {number}", content=content, visibility=label))
         if want.action is Action.CHANGE_DIRECTIVES:
+            if want.shows:
+                return replace(asked, documents=(), change=Change("show-to-representatives", self._held[0]))
             return replace(asked, change=Change("authorise", PERSON))
         if want.evidence:
             return replace(asked, care=self._care(want.evidence, want.lasts, want.code))

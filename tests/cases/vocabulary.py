@@ -8,7 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from services.consent.domain.flow import Action, Actor, DirectiveKind, Evidence
-from tests.unit.consent.people import CAMILLE, COLLEAGUE, DAY, INSURER, MOREAU, NOTICES, ORGANISATION, PERSON, PETIT
+from tests.unit.consent.people import (
+    CAMILLE,
+    COLLEAGUE,
+    DAY,
+    INSURER,
+    MOREAU,
+    NOTICES,
+    ORGANISATION,
+    PARENT,
+    PERSON,
+    PETIT,
+    SCOPES,
+)
 
 HOUR: Final = DAY // 24
 MINUTE_S: Final = 60
@@ -28,7 +40,7 @@ STAY = "sejour-de-mai"
 class Says:
     """Camille begins a directive; `lasts` (ms) gives it an end, IT stands for the line's document."""
 
-    kind: DirectiveKind | Literal["preset"]
+    kind: DirectiveKind | Literal["preset", "show-to-representatives"]
     subject: str | None = None
     lasts: int | None = None
     members: tuple[str, ...] = ()
@@ -59,24 +71,38 @@ class Declares:
 
 
 @dataclass(frozen=True, slots=True)
+class Represented:
+    """Identity says whom the record obeys: Alex in a role, within scopes, or nobody beside Camille."""
+
+    role: str | None = None
+    scopes: tuple[str, ...] = SCOPES
+    minor: bool = False
+    deceased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Passes:
     """Time passes (ms)."""
 
     ms: int
 
 
-Step = Says | Ends | Gives | Declares | Passes
+Step = Says | Ends | Gives | Declares | Represented | Passes
 
 
 # What a line wants, of which documents, what for.
 @dataclass(frozen=True, slots=True)
 class Want:
-    """An action; for `declare-care` what it is said to rest on, for how long (ms), and with which code."""
+    """An action; for `declare-care` what it is said to rest on, for how long (ms), and with which code.
+
+    `shows`: the change of directives that is wanted is to show the line's document to representatives.
+    """
 
     action: Action
     evidence: Evidence | None = None
     lasts: int = 0
     code: CodeWord | None = None
+    shows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +119,30 @@ class Paper:
 class Papers:
     """What the record holds, and what is asked for: `one` of it by its number, one that is `absent`, or the whole.
 
-    `deposit` is what enters: a `new` document, the `same` as before, or `other` content under the same number.
+    `deposit` is what enters: a `new` document, the `same` as before, or `other` content under the same number;
+    `label` is what it says of itself.
     """
 
     held: tuple[Paper, ...] = ()
     asked: Literal["one", "absent", "whole"] = "whole"
     deposit: Literal["new", "same", "other"] | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """A purpose of use; in an emergency whether a reason is given, and how long ago the asker signed in (s)."""
+    """A purpose of use; in an emergency whether a reason is given, and how long ago the asker signed in (s).
+
+    `secret`: a consultation that a minor's representatives are not to learn of. `stale`: who represents whom was not
+    heard for too long.
+    """
 
     code: str
     topic: str | None = None
     reasoned: bool = False
     signed_in: int | None = None
+    secret: bool = False
+    stale: bool = False
 
 
 _MASKED, _UNANNOUNCED, _NOT_FOR_PARENTS = "MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"
@@ -130,6 +164,8 @@ PEOPLE: Final[dict[str, Actor]] = {
     "Camille, sur l'application d'un employeur": _at(CAMILLE, "employer"),
     "Camille, sur l'application d'un annonceur": _at(CAMILLE, "advertiser"),
     "Camille, sur l'application d'un commerce": _at(CAMILLE, "commercial"),
+    "Alex": PARENT,
+    "Alex, sur l'application d'un assureur": _at(PARENT, "insurer"),
     "le Dr Moreau": MOREAU,
     "le Dr Moreau, sur un logiciel grand public": _at(MOREAU, "patient-frontend"),
     "le Dr Moreau, sur un logiciel inconnu": _at(MOREAU, "toaster"),
@@ -178,6 +214,7 @@ WANTS: Final[dict[str, Want]] = {
     "lire le journal": Want(Action.READ_JOURNAL),
     "relire les choix": Want(Action.READ_DIRECTIVES),
     "changer les choix": Want(Action.CHANGE_DIRECTIVES),
+    "montrer ce document à ses représentants": Want(Action.CHANGE_DIRECTIVES, shows=True),
     "déclarer son accord oral pour 24 heures": Want(_CARE, "declared", _ORAL),
     "déclarer son accord oral pour une heure": Want(_CARE, "declared", HOUR),
     "déclarer son accord oral pour 25 heures": Want(_CARE, "declared", _ORAL + HOUR),
@@ -208,6 +245,11 @@ DOCUMENTS: Final[dict[str, Papers]] = {
     "un résultat non annoncé du Dr Petit": Papers((Paper(PETIT, label=_UNANNOUNCED),), "one"),
     "un résultat non annoncé du Dr Moreau": Papers((Paper(MOREAU, label=_UNANNOUNCED),), "one"),
     "un document caché aux représentants légaux": Papers((Paper(PETIT, label=_NOT_FOR_PARENTS),), "one"),
+    "un document caché aux représentants légaux, du Dr Moreau": Papers((Paper(MOREAU, label=_NOT_FOR_PARENTS),), "one"),
+    "tous : un document caché aux représentants légaux et un visible": Papers(
+        (Paper(PETIT, label=_NOT_FOR_PARENTS), _OF_PETIT)
+    ),
+    "tous : un document caché aux représentants légaux": Papers((Paper(PETIT, label=_NOT_FOR_PARENTS),)),
     "une attestation de résidence": Papers((Paper(PETIT, RESIDENCE),), "one"),
     "une attestation de résidence, du Dr Moreau": Papers((Paper(MOREAU, RESIDENCE),), "one"),
     "un document fermé aux dentistes": Papers((Paper(PETIT, NOT_FOR_DENTISTS),), "one"),
@@ -226,6 +268,7 @@ DOCUMENTS: Final[dict[str, Papers]] = {
     "tous : une attestation de résidence": Papers((Paper(PETIT, RESIDENCE),)),
     "tous : rien": Papers(),
     "un nouveau compte rendu": Papers((_OF_PETIT,), deposit="new"),
+    "un nouveau document caché aux représentants légaux": Papers((_OF_PETIT,), deposit="new", label=_NOT_FOR_PARENTS),
     "le même compte rendu, à nouveau": Papers((_OF_MOREAU,), deposit="same"),
     "un autre contenu sous le même numéro": Papers((_OF_MOREAU,), deposit="other"),
 }
@@ -234,7 +277,9 @@ _MINUTES_AGO, _THIS_MORNING = 9 * MINUTE_S, 5 * 3600
 
 PURPOSES: Final[dict[str, Purpose]] = {
     "à sa demande": Purpose("PATRQT"),
+    "à sa demande, sans nouvelles du registre": Purpose("PATRQT", stale=True),
     "pour soigner": Purpose("TREAT"),
+    "pour soigner, en secret de ses représentants": Purpose("TREAT", secret=True),
     "en urgence": Purpose("BTG", reasoned=True, signed_in=0),
     "en urgence, identifié il y a 9 minutes": Purpose("BTG", reasoned=True, signed_in=_MINUTES_AGO),
     "en urgence, identifié il y a 10 minutes": Purpose("BTG", reasoned=True, signed_in=10 * MINUTE_S),
@@ -338,6 +383,21 @@ SITUATIONS: Final[dict[str, Step | None]] = {
     "elle refuse la prévention du cancer du sein": Says("oppose-prevention", _PREVENTED),
     "elle refuse la prévention du cancer du sein pour un jour": Says("oppose-prevention", _PREVENTED, DAY),
     "elle accepte à nouveau la prévention": Ends("oppose-prevention"),
+    # Who acts for her, as identity says it.
+    "elle est mineure": Represented(minor=True),
+    "elle est mineure et Alex est son parent": Represented("parent", minor=True),
+    "elle est mineure et Alex est son parent, pour lire seulement": Represented("parent", ("read",), minor=True),
+    "elle est majeure et Alex figure encore comme son parent": Represented("parent"),
+    "Alex est son tuteur": Represented("guardian"),
+    "Alex est son tuteur, pour décider seulement": Represented("guardian", ("govern",)),
+    "Alex est habilité par le juge dans la famille": Represented("family-authorisation"),
+    "Alex est habilité par le juge, pour le journal seulement": Represented("family-authorisation", ("journal",)),
+    "Alex est son aidant": Represented("caregiver"),
+    "Alex est son aidant, pour le journal seulement": Represented("caregiver", ("journal",)),
+    "Alex ne la représente plus": Represented(),
+    "elle meurt": Represented(deceased=True),
+    "elle meurt et Alex figure encore comme son tuteur": Represented("guardian", deceased=True),
+    "elle montre ce document à ses représentants": Says("show-to-representatives", IT),
     # Emergencies.
     "elle refuse d'avance l'urgence": Says("close-emergency", "others"),
     "elle refuse d'avance l'urgence pour un jour": Says("close-emergency", "others", DAY),

@@ -253,6 +253,8 @@ async def test_a_patient_signs_in_at_the_demo(served: Served) -> None:
         ("logiciel", {"patient": {"$ne": ""}}, ("invalid_grant", "assertion-claims")),
         ("logiciel", {"organisation": None}, ("invalid_grant", "assertion-claims")),
         ("logiciel", {"auth_time": None}, ("invalid_grant", "assertion-claims")),
+        ("logiciel", {"secret": "yes"}, ("invalid_grant", "assertion-claims")),
+        ("logiciel", {"secret": [True]}, ("invalid_grant", "assertion-claims")),
         ("logiciel", {"auth_time": 4_000_000_000}, ("invalid_grant", "assertion-claims")),
         ("logiciel", {"aud": "https://other.example/token"}, ("invalid_grant", "assertion-audience")),
         ("logiciel", {"exp": int(time.time()) - 1}, ("invalid_grant", "assertion-expired")),
@@ -267,6 +269,13 @@ async def test_a_grant_without_all_its_links_is_refused(
 ) -> None:
     """Each missing link between application, organisation, professional, purpose and patient has its own name."""
     assert refused(await served.professional(client_id, **changed)) == (400, *expected)
+
+
+async def test_a_consultation_in_secret_is_asked_for(served: Served) -> None:
+    """A minor may want it (L.1111-5): the professional's software says so, and the token does."""
+    assert served.read(await served.professional(secret=True)).secret
+    assert not served.read(await served.professional(secret=False)).secret
+    assert not served.read(await served.professional()).secret
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from chassis.sealing import canonical, digest
 SUBJECTS = (
     "red_lines", "visibility", "minors", "representation", "directives", "emergency", "legal_basis", "programmes",
 )  # fmt: skip
-SCHEMA, TABLE = "carnet.cedarschema", "habilitation.csv"
+SCHEMA, TABLE, DELEGATIONS = "carnet.cedarschema", "habilitation.csv", "delegations.csv"
 
 
 class RulesBroken(ValueError):
@@ -20,12 +20,15 @@ class RulesBroken(ValueError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """File name -> text: policies by subject, the schema that they are checked by, the habilitation matrix."""
+    """File name -> text: policies by subject, the schema that they are checked by, the habilitation matrix.
+
+    The table of what representatives may do is younger than the first bundles: without it, they may nothing.
+    """
 
     texts: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        known = {f"{subject}.cedar" for subject in SUBJECTS} | {SCHEMA, TABLE}
+        known = {f"{subject}.cedar" for subject in SUBJECTS} | {SCHEMA, TABLE, DELEGATIONS}
         if unknown := sorted(self.texts.keys() - known):
             raise RulesBroken(f"no subject of rules is called {', '.join(unknown)}: they are {', '.join(SUBJECTS)}")
         if missing := sorted({SCHEMA, TABLE} - self.texts.keys()):
@@ -39,7 +42,8 @@ class Bundle:
         if not folder.is_dir():
             raise RulesBroken(f"no folder {folder.name}")
         # Only what looks like a rule is refused by its name: a page of notes beside them changes nothing.
-        files = sorted({*folder.glob("*.cedar"), *folder.glob("*.cedarschema"), *folder.glob(TABLE)})
+        names = ("*.cedar", "*.cedarschema", TABLE, DELEGATIONS)
+        files = sorted({file for name in names for file in folder.glob(name)})
         try:
             return cls({file.name: file.read_text(encoding="utf-8") for file in files})
         except UnicodeDecodeError as error:
@@ -64,3 +68,8 @@ class Bundle:
     def table(self) -> str:
         """The habilitation matrix, as it is written."""
         return self.texts[TABLE]
+
+    @property
+    def delegations(self) -> str:
+        """What representatives may do, as it is written; empty in a bundle that says nothing of it."""
+        return self.texts.get(DELEGATIONS, "")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.consent.domain.bundle import Bundle
+from services.consent.domain.delegation import Delegation, read_delegations
 from services.consent.domain.habilitation import read_table
 from services.consent.domain.rules import Rule, rules_of
 
@@ -28,6 +29,7 @@ class Difference:
     changed: tuple[tuple[Rule, Rule], ...]
     cells: tuple[Cell, ...]
     source: tuple[str, str] | None  # the matrix's, where it is another
+    delegations: tuple[tuple[Delegation | None, Delegation | None], ...]  # each line as it was and as it is
     vocabulary: bool  # what a rule may speak of
 
 
@@ -37,6 +39,11 @@ def difference(before: Bundle, after: Bundle) -> Difference:
     tables = read_table(before.table), read_table(after.table)
     was, now = (each.cells() for each in tables)
     cells = (Cell(*place, was.get(place), now.get(place)) for place in sorted(was.keys() | now.keys()))
+    told, tells = (
+        {(each.role, each.action): each for each in read_delegations(bundle.delegations).rows}
+        for bundle in (before, after)
+    )
+    lines = ((told.get(place), tells.get(place)) for place in sorted(told.keys() | tells.keys()))
     origins = [(each.authoritative, each.source) for each in tables]
     return Difference(
         before=before.digest,
@@ -46,5 +53,6 @@ def difference(before: Bundle, after: Bundle) -> Difference:
         changed=tuple((old[name], rule) for name, rule in new.items() if name in old and not rule.says_as(old[name])),
         cells=tuple(cell for cell in cells if cell.before != cell.after),
         source=None if origins[0] == origins[1] else (tables[0].source, tables[1].source),
+        delegations=tuple(line for line in lines if line[0] != line[1]),
         vocabulary=before.schema != after.schema,
     )

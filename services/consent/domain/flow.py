@@ -62,14 +62,16 @@ class Deposit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A directive that begins, one that is over (`ends`), or a preset of several. `until` is Unix time in milliseconds.
+    """A directive that begins, one that is over (`ends`), a preset of several, or a secret that is one no more.
+
+    `until` is Unix time in milliseconds.
 
     `subject` is what it is about: `person:<national id>`, `organisation:<FINESS>`, `profession:<code>`, `team`, a
     document's id, `type:<code>`, `episode:<id>`, `topic:<code>`, `samu` or `others`, a preset's name. `members` are a
     team's persons, or the digests of one-time codes.
     """
 
-    kind: DirectiveKind | Literal["preset", "end"]
+    kind: DirectiveKind | Literal["preset", "end", "show-to-representatives"]
     subject: str | None = None
     until: int | None = None
     ends: str | None = None

@@ -83,7 +83,7 @@ def read_table(text: str) -> Matrix:
     origin = _ORIGIN.fullmatch(first.rstrip())
     errors = [] if origin else ["line 1: neither '# authoritative: <source>' nor '# non-authoritative: <source>'"]
     rows = []
-    for number, (profession, type_code, read, source) in _rows(rest, 2, HEADER, errors):
+    for number, (profession, type_code, read, source) in rows_of(rest, 2, HEADER, errors):
         errors += _wrong(number, _is_profession(profession) or profession == ANY, f"'{profession}' is no profession")
         errors += _wrong(number, bool(type_code), "no type of document")
         errors += _wrong(number, read in _READ, f"'{read}' is neither yes nor no")
@@ -104,7 +104,7 @@ def official_table(text: str, standing: Matrix, source: str) -> str:
     labels = {row.type_code: row.source for row in reversed(standing.rows) if row.profession == ANY}
     lines += [_line(ANY, each, "no", labels.get(each, "value set")) for each in sorted(standing.types)]
     seen: dict[tuple[str, str], int] = {}
-    for number, (profession, type_code, read) in _rows(text.removeprefix("\ufeff"), 1, OFFICIAL_HEADER, errors):
+    for number, (profession, type_code, read) in rows_of(text.removeprefix("\ufeff"), 1, OFFICIAL_HEADER, errors):
         errors += _wrong(number, _is_profession(profession), f"'{profession}' is no profession (two digits, TRE_G15)")
         errors += _wrong(number, type_code in standing.types, f"'{type_code}' is not in the value set of types")
         errors += _wrong(number, read in _READ, f"'{read}' is neither yes nor no")
@@ -118,7 +118,7 @@ def official_table(text: str, standing: Matrix, source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rows(text: str, first: int, header: tuple[str, ...], errors: list[str]) -> Iterator[tuple[int, list[str]]]:
+def rows_of(text: str, first: int, header: tuple[str, ...], errors: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, fields) of the rows of the header's width; what is not one is an error. Comments are passed over."""
     lines = ((number, line) for number, line in enumerate(text.split("\n"), first) if line.strip() and line[0] != "#")
     number, line = next(lines, (first, ""))

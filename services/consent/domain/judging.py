@@ -7,7 +7,7 @@ from typing import Any
 
 from services.consent.domain.entry import MAIN, Outcome
 from services.consent.domain.flow import Action, Actor, Flow
-from services.consent.domain.record import UNANNOUNCED, Document, Record, traits
+from services.consent.domain.record import NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Document, Record, confidence, traits
 from services.consent.domain.rules import Judgement, Rules
 
 _PRINCIPALS = {
@@ -42,7 +42,7 @@ _ABSENT = {
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What was decided about a document that the patient may not know of yet: it goes into that document's stream."""
+    """What was decided about a document that somebody may not know of yet: it goes into that document's stream."""
 
     document: Document
     outcome: Outcome
@@ -76,15 +76,22 @@ def judge(record: Record, flow: Flow, now: int, rules: Rules, new_document: str 
     bench = _Bench(record, flow, now, rules)
     if flow.action in _PER_DOCUMENT:
         return bench.documents()
-    judged = bench.one(_ABSENT)
+    brought = flow.deposit.visibility if flow.deposit else ()
+    judged = bench.one(_ABSENT | {"visibility": brought})
     if judged.allowed and flow.deposit is not None:
         return _deposit(record, flow, now, judged, new_document)
-    return Verdict(Outcome(verdict=_verdict(judged), rule=judged.rule, errors=judged.error))
+    stream = record.stream_of(flow.change) if flow.change else _home(flow)
+    return Verdict(Outcome(verdict=_verdict(judged), rule=judged.rule, errors=judged.error), stream=stream)
 
 
-def judge_each(record: Record, flow: Flow, now: int, rules: Rules) -> Iterator[tuple[Document, Judgement]]:
-    """Yield each document that a flow is about, and its own judgement: what `judge` sums up."""
-    for document, judged in _Bench(record, flow, now, rules).each():
+def judge_each(
+    record: Record, flow: Flow, now: int, rules: Rules, *, absent_too: bool = False
+) -> Iterator[tuple[Document, Judgement]]:
+    """Yield each document that a flow is about, and its own judgement: what `judge` sums up.
+
+    `absent_too`: those as well that to the asker are not even there, by the rule that would refuse them.
+    """
+    for document, judged in _Bench(record, flow, now, rules).each(absent_too=absent_too):
         if document is not None:
             yield document, judged
 
@@ -96,7 +103,7 @@ class _Bench:
         self._record, self._flow, self._now, self._rules = record, flow, now, rules
         actor = flow.actor
         self._principal = (_PRINCIPALS[actor.kind], actor.id)
-        self._context = _context(record, flow, now)
+        self._context = _context(record, flow, now, rules)
         self._hidden = record.hidden(now)
         self._known: dict[tuple[Any, ...], Judgement] = {}
 
@@ -108,8 +115,8 @@ class _Bench:
             )
         return self._known[attributes]
 
-    def each(self) -> Iterator[tuple[Document | None, Judgement]]:
-        return self._judged(self._asked())
+    def each(self, *, absent_too: bool) -> Iterator[tuple[Document | None, Judgement]]:
+        return self._judged(self._named() if absent_too else self._asked())
 
     def _judged(self, asked: list[Document | None]) -> Iterator[tuple[Document | None, Judgement]]:
         for document in asked:
@@ -117,18 +124,19 @@ class _Bench:
 
     def documents(self) -> Verdict:
         asked = self._asked()
-        secret = [each for each in asked if each is not None and each.unannounced(self._now)]
-        apart = [(each, *self._outcome([each])) for each in secret]
+        reserved = [each for each in asked if each is not None and each.reserved(self._now)]
+        apart = [(each, *self._outcome([each])) for each in reserved]
         if self._flow.action is Action.ANNOUNCE:
-            # What is announced by this very flow is no secret any more.
-            apart = [each for each in apart if each[1].verdict != "allowed"]
-            secret = [each for each, *_ in apart]
-        known = [each for each in asked if each not in secret]
+            # What is announced by this very flow is no secret any more, but for one that is kept from representatives.
+            apart = [each for each in apart if each[1].verdict != "allowed" or each[0].secret]
+            reserved = [each for each, *_ in apart]
+        known = [each for each in asked if each not in reserved]
         outcome, released = self._outcome(known)
-        whole_secret = bool(secret) and bool(self._flow.documents) and not known
+        all_reserved = bool(reserved) and bool(self._flow.documents) and not known
         return Verdict(
-            None if whole_secret else outcome,
+            None if all_reserved else outcome,
             (*released, *(each for _, _, allowed in apart for each in allowed)),
+            _home(self._flow),
             reserved=tuple(Reserved(document, said) for document, said, _ in apart),
         )
 
@@ -143,7 +151,8 @@ class _Bench:
             else:
                 refused[found.rule] += 1
         if not judged:  # nothing there: is the asker one who might see something?
-            judged = [self.one({**_ABSENT, "exists": True, "habilitated": True})]
+            labels = (NOT_FOR_REPRESENTATIVES,) if self._flow.secret else ()
+            judged = [self.one({**_ABSENT, "exists": True, "habilitated": True, "visibility": labels})]
         first = next((each for each in judged if each.allowed), None)
         # A red line outweighs any other reason to refuse.
         reason = first or next((each for each in judged if each.red_line), judged[0])
@@ -158,15 +167,16 @@ class _Bench:
         )
         return outcome, allowed
 
-    def _asked(self) -> list[Document | None]:
+    def _named(self) -> list[Document | None]:
         if self._flow.action in _WHOLE and not self._flow.documents:
-            found: list[Document | None] = list(self._record.documents.values())
-        else:
-            found = [self._record.documents.get(each) for each in self._flow.documents]
-        if self._flow.actor.kind not in {"patient", "representative"}:
-            return found
+            return list(self._record.documents.values())
+        return [self._record.documents.get(each) for each in self._flow.documents]
+
+    def _asked(self) -> list[Document | None]:
         # To the patient, what is not announced is not there: neither listed, nor counted, nor refused for that reason.
-        there = [None if each is not None and each.unannounced(self._now) else each for each in found]
+        # Nor is, to those who represent her, what she keeps from them.
+        kind = self._flow.actor.kind
+        there = [None if each is None or each.absent_to(kind, self._now) else each for each in self._named()]
         return there if self._flow.documents else [each for each in there if each is not None]
 
     def _attributes(self, document: Document, actor: Actor) -> dict[str, Any]:
@@ -181,15 +191,17 @@ class _Bench:
         }
 
 
-def _context(record: Record, flow: Flow, now: int) -> dict[str, Any]:
+def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, Any]:
     """Return all that the rules may know of a flow, but for the document."""
     actor, care = flow.actor, flow.care
     professional = actor.kind == "professional"
+    represented = record.represented
+    holder = record.held_by(actor.id) if actor.kind == "representative" else None
     return {
         "purpose": flow.purpose,
         "profession": actor.profession or "",
         "application_kind": actor.application_kind,
-        "evidence": record.evidence(actor, now) if professional else "",
+        "evidence": record.evidence(actor, now, secret=flow.secret) if professional else "",
         "blocked": record.blocked(actor, now),
         "opposed": record.said("oppose", now),
         "closed": record.said("close", now),
@@ -203,6 +215,13 @@ def _context(record: Record, flow: Flow, now: int) -> dict[str, Any]:
             "reasoned": flow.reason is not None,
             "recent": 0 <= now // 1000 - flow.auth_time <= RECENT_SECONDS,
         },
+        "minor": represented is not None and represented.minor,
+        "deceased": represented is not None and represented.deceased,
+        "stale": flow.stale,
+        "secret": flow.secret,
+        "role": holder.role if holder else "",
+        "delegated": holder is not None and rules.delegated(holder.role, flow.action, holder.scopes),
+        "changes": flow.change.kind if flow.change else "",
         "declares": care.evidence if care else "",
         "code_holds": care is not None and record.code_holds(care.code, now),
         "short_enough": care is not None and now < care.until <= now + MOST_CARE_MS[care.evidence],
@@ -215,15 +234,20 @@ def _deposit(record: Record, flow: Flow, now: int, judged: Judgement, new_docume
         raise ValueError("a deposit without attributes")
     known = record.deposits.get((flow.actor.organisation or flow.actor.id, flow.deposit.master_identifier))
     if known is None:
-        stream = new_document if UNANNOUNCED in flow.deposit.visibility else MAIN
+        stream = new_document if {UNANNOUNCED, NOT_FOR_REPRESENTATIVES} & set(flow.deposit.visibility) else _home(flow)
         outcome = Outcome(verdict="allowed", rule=judged.rule, count=1, document=new_document, version=1)
         return Verdict(outcome, stream=stream)
     standing = record.documents[known]
-    stream = standing.stream if standing.unannounced(now) else MAIN
+    stream = standing.stream if standing.reserved(now) else _home(flow)
     if standing.content_digest != flow.deposit.content_digest:
         return Verdict(Outcome(verdict="conflict", rule=judged.rule, document=known), stream=stream)
     outcome = Outcome(verdict="allowed", rule=judged.rule, count=1, document=known, version=standing.version)
     return Verdict(outcome, (standing,), stream)
+
+
+def _home(flow: Flow) -> str:
+    """Return the stream of what is about no reserved document: what a minor says in secret has one of its own."""
+    return confidence(flow.record) if flow.secret else MAIN
 
 
 def _verdict(judged: Judgement) -> Any:

@@ -76,7 +76,7 @@ def known_to(record: Record, asking: Flow, now: int, rules: Rules) -> Record:
     Whatever is told of others stays within what the asker may know: a result that is not announced yet is not counted.
     """
     known = {each.id: each for each, judged in judge_each(record, asking, now, rules) if judged.allowed}
-    return replace(_copied(record), documents=known)
+    return replace(_copied(record.known_to(asking.actor.kind, now)), documents=known)
 
 
 def scene(record: Record, now: int) -> Scene:
@@ -99,7 +99,8 @@ def see(seen: Scene, viewer: Viewer, rules: Rules) -> Sight:
     flow = viewer.flow(record.id, Action.LIST, now)
     shown: dict[str, str] = {}
     hidden: dict[str, str] = {}
-    for document, judged in judge_each(record, flow, now, rules):
+    # What to the viewer is not even there is told to whoever looks through his eyes, who may know of it.
+    for document, judged in judge_each(record, flow, now, rules, absent_too=True):
         (shown if judged.allowed else hidden).update(dict.fromkeys(seen.alike[document.id], judged.rule))
     return Sight(viewer, shown, hidden, judge(record, flow, now, rules).outcome.rule)
 

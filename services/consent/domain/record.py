@@ -1,12 +1,16 @@
 """A record as its journal tells it: the fold of its entries, up to a version."""
 
+from base64 import b32encode
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, ActorKind, Change, Deposit, Flow
-from services.consent.domain.representation import Representation
+from services.consent.domain.representation import Holder, Representation
 
 UNANNOUNCED = "INVISIBLE_PATIENT"
+# L.1111-5: what a minor keeps from those who represent her.
+NOT_FOR_REPRESENTATIVES = "INVISIBLE_REPRESENTANTS_LEGAUX"
 # R.1111-53: a result that was not announced becomes visible to the patient by itself.
 UNANNOUNCED_MS = 31 * 86_400_000
 
@@ -26,18 +30,35 @@ class Document:
     entry: int
     content_digest: str
     episode: str | None = None
-    stream: str = MAIN  # of the entries about it that the patient may not read before it is announced
+    stream: str = MAIN  # of the entries about it that somebody may not read before it is announced, or shown
     announced: bool = False
+    shown: bool = False  # to those who represent the patient, for good
 
     def visibility_at(self, now: int) -> tuple[str, ...]:
         """Return the labels as they stand at a time (ms)."""
-        if not self.announced and now - self.deposited_at < UNANNOUNCED_MS:
-            return self.visibility
-        return tuple(label for label in self.visibility if label != UNANNOUNCED)
+        over = {NOT_FOR_REPRESENTATIVES} if self.shown else set()
+        if self.announced or now - self.deposited_at >= UNANNOUNCED_MS:
+            over.add(UNANNOUNCED)
+        return tuple(label for label in self.visibility if label not in over)
 
     def unannounced(self, now: int) -> bool:
         """Say whether the patient may not know of it yet (R.1111-53)."""
         return UNANNOUNCED in self.visibility_at(now)
+
+    @property
+    def secret(self) -> bool:
+        """Say whether those who represent the patient may not know of it (L.1111-5)."""
+        return NOT_FOR_REPRESENTATIVES in self.visibility and not self.shown
+
+    def reserved(self, now: int) -> bool:
+        """Say whether somebody whom the record obeys may not know of it yet: its entries have their own stream."""
+        return self.secret or self.unannounced(now)
+
+    def absent_to(self, kind: ActorKind, now: int) -> bool:
+        """Say whether it is not even there, to a kind of actor."""
+        if kind == "representative":
+            return self.reserved(now)
+        return kind == "patient" and self.unannounced(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,7 @@ class Directive:
     until: int | None
     members: tuple[str, ...] = ()
     entry: int = 0  # the version that said it
+    stream: str = MAIN  # of the entry that said it
 
     def holds(self, now: int) -> bool:
         """Say whether it is in force at a time (ms)."""
@@ -79,6 +101,7 @@ class Relation:
     since: int
     until: int
     entry: int = 0
+    stream: str = MAIN
 
     def holds(self, now: int) -> bool:
         """Say whether it lasts at a time (ms)."""
@@ -97,6 +120,11 @@ PRESETS: dict[str, tuple[tuple[str, str | None], ...]] = {
     ),
 }  # fmt: skip
 _GENERAL = {"close", "ask-me", "open-hidden", "close-emergency", "oppose-prevention", "oppose-export"}
+
+
+def confidence(record: str) -> str:
+    """Return the stream of a record's secret consultations, for what is about no document (L.1111-5)."""
+    return b32encode(sha256(f"confidence:{record}".encode()).digest()[:16]).decode().rstrip("=").lower()
 
 
 def subjects(actor: Actor) -> set[str]:
@@ -173,8 +201,11 @@ class Record:
         """Move past entries that change nothing."""
         self.version, self.n = version, n
 
-    def evidence(self, actor: Actor, now: int) -> str:
-        """Return what the care relation of a professional rests on, the strongest of `EVIDENCE`; "" for nothing."""
+    def evidence(self, actor: Actor, now: int, *, secret: bool = False) -> str:
+        """Return what the care relation of a professional rests on, the strongest of `EVIDENCE`; "" for nothing.
+
+        What began in secret serves in secret only: an open access that rests on it would tell of it.
+        """
         if self._meant("authorise", actor, now, self._asked_anew(actor)):
             return "patient"
         if self._meant("treating-doctor", actor, now, self._asked_anew(actor)):
@@ -183,15 +214,46 @@ class Record:
         found = {
             each.evidence
             for each in self.care.values()
-            if each.subject in names and each.entry > since and each.holds(now)
+            if each.subject in names and each.entry > since and each.holds(now) and (secret or each.stream == MAIN)
         }
         return next((each for each in EVIDENCE if each in found), "")
 
     def open_streams(self, now: int, kind: ActorKind) -> set[str]:
-        """Return the streams that a kind of actor may read: the main one, and those of what was announced to them."""
+        """Return the streams that a kind of actor may read: the main one, and those of what they may know of."""
         if kind not in {"patient", "representative"}:
             return {MAIN}
-        return {MAIN} | {each.stream for each in self.documents.values() if not each.unannounced(now)}
+        hers = {confidence(self.id)} if kind == "patient" else set()
+        return {MAIN} | hers | {each.stream for each in self.documents.values() if not each.absent_to(kind, now)}
+
+    def known_to(self, kind: ActorKind, now: int) -> "Record":
+        """Return the state as far as a kind of actor may know of it; it is read, and never folded further."""
+        if kind not in {"patient", "representative"}:
+            return self
+        open_ = self.open_streams(now, kind)
+        return replace(
+            self,
+            documents={name: each for name, each in self.documents.items() if not each.absent_to(kind, now)},
+            directives={name: each for name, each in self.directives.items() if each.stream in open_},
+            care={name: each for name, each in self.care.items() if each.stream in open_},
+        )
+
+    def held_by(self, holder: str) -> Holder | None:
+        """Return what somebody may do for the person, by their own record; None for who does not represent her."""
+        holders = self.represented.holders if self.represented else ()
+        return next((each for each in holders if each.holder == holder), None)
+
+    def stream_of(self, change: Change) -> str:
+        """Return where a change of directives is told: with what it names, where that is secret."""
+        if change.kind == "end":
+            ended = self.directives.get(change.ends or "")
+            return ended.stream if ended else MAIN
+        named = [
+            each for each in self.documents.values()
+            if change.subject is not None and change.subject in {each.id, f"episode:{each.episode}"}
+        ]  # fmt: skip
+        # What is shown opens its stream, which is told to everybody.
+        hidden = bool(named) and all(each.secret for each in named) and change.kind != "show-to-representatives"
+        return named[0].stream if hidden else MAIN
 
     def blocked(self, actor: Actor, now: int) -> bool:
         """Say whether the patient blocked this person or this organisation."""
@@ -236,6 +298,10 @@ class Record:
         if change.kind == "end":
             self.directives.pop(change.ends or "", None)
             return
+        if change.kind == "show-to-representatives":
+            if (shown := self.documents.get(change.subject or "")) is not None:
+                self.documents[shown.id] = replace(shown, shown=True)
+            return
         if change.kind == "preset":
             self.directives = {name: each for name, each in self.directives.items() if not each.general}
             for number, (kind, subject) in enumerate(PRESETS[change.subject or ""], 1):
@@ -254,8 +320,9 @@ class Record:
             }
             self.care = {name: each for name, each in self.care.items() if each.subject != change.subject}
         self.directives[entry.cause] = Directive(
-            entry.cause, change.kind, change.subject, entry.at, change.until, change.members, entry.version
-        )
+            entry.cause, change.kind, change.subject, entry.at, change.until, change.members,
+            entry=entry.version, stream=entry.stream,
+        )  # fmt: skip
 
     def _begin_care(self, entry: Entry) -> None:
         flow = entry.flow
@@ -265,7 +332,9 @@ class Record:
         # A stay is cared for by all who work there; anything else is between two persons.
         whole = care.evidence == "admission" and actor.organisation
         subject = f"organisation:{actor.organisation}" if whole else f"person:{actor.id}"
-        self.care[entry.cause] = Relation(entry.cause, care.evidence, subject, entry.at, care.until, entry.version)
+        self.care[entry.cause] = Relation(
+            entry.cause, care.evidence, subject, entry.at, care.until, entry.version, entry.stream
+        )
 
     def _take_in(self, entry: Entry) -> None:
         flow, outcome = entry.flow, entry.outcome

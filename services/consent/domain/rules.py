@@ -6,6 +6,7 @@ checks, the set is validated when it is loaded, and an error of any kind is a re
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import cedarpy
 import orjson
 
 from services.consent.domain.bundle import SUBJECTS, Bundle, RulesBroken
+from services.consent.domain.delegation import read_delegations
 from services.consent.domain.habilitation import read_table
 
 __all__ = ["FILES", "NO_LEGAL_BASIS", "POLICIES", "RULE_ERROR", "Judgement", "Rule", "Rules", "RulesBroken", "rules_of"]
@@ -88,7 +90,7 @@ class Rules:
         # A code that no rule reads cannot tell two documents apart: they are judged as one.
         self.codes = frozenset(name for name in ("type_code", "class_code") if name in whole)
         self.bundle, self.digest = bundle, bundle.digest
-        self.matrix = read_table(bundle.table)
+        self.matrix, self.delegations = read_table(bundle.table), read_delegations(bundle.delegations)
         self._policies, self._schema = cedarpy.PolicySet.from_str(whole), cedarpy.Schema.from_str(schema)
         self._nothing = cedarpy.Entities.from_json_str("[]")
         self.rules = rules_of(bundle)
@@ -127,6 +129,10 @@ class Rules:
     def habilitated(self, profession: str, type_code: str) -> bool:
         """Say whether the matrix lets a profession (TRE_G15) read a type of document (JDV_J07)."""
         return self.matrix.reads(profession, type_code)
+
+    def delegated(self, role: str, action: str, scopes: Collection[str]) -> bool:
+        """Say whether the table of delegations lets a representative of this role, with these scopes, do this."""
+        return self.delegations.allow(role, action, scopes)
 
     def __getitem__(self, rule: str) -> Rule:
         """Return a rule by its id."""

@@ -7,7 +7,7 @@ from services.consent.domain.record import Directive, Document, Record, Relation
 from services.consent.domain.representation import Representation
 
 # Grows with every change of what a fold means or holds: a snapshot of another form is not read.
-FORM = 1
+FORM = 2
 
 
 def dump(record: Record) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Action, Actor, Change, Flow, Reason
 from services.consent.domain.record import Record
 
-Situation = Literal["care", "emergency", "samu"]
-_PURPOSES: dict[Situation, str] = {"care": "TREAT", "emergency": "BTG", "samu": "ETREAT"}
+Situation = Literal["care", "emergency", "samu", "representation"]
+_PURPOSES: dict[Situation, str] = {"care": "TREAT", "emergency": "BTG", "samu": "ETREAT", "representation": "PATRQT"}
 _DOCTOR, _NURSE = "10", "60"
 # TRE_G15, those that people know; any other is named by its code.
 _PROFESSIONS = {
@@ -32,7 +32,7 @@ class Viewer:
 
     def flow(self, record: str, action: Action, now: int, **about: Any) -> Flow:
         """Return what would be judged if this one asked at a time (ms); in an emergency, with all that it takes."""
-        reason = None if self.situation == "care" else Reason("preview", "")
+        reason = Reason("preview", "") if self.situation in {"emergency", "samu"} else None
         return Flow(
             id="", digest="", record=record, action=action, purpose=_PURPOSES[self.situation], actor=self.actor,
             reason=reason, auth_time=now // 1000, **about,
@@ -54,6 +54,24 @@ ANYBODY: dict[str, Viewer] = {
     "emergency": Viewer(_somebody("Un médecin en urgence"), "emergency"),
     "samu": Viewer(_somebody("Le SAMU"), "samu"),
 }
+
+
+_REPRESENTATIVES = {
+    "parent": "Un parent, titulaire de l'autorité parentale",
+    "guardian": "Le tuteur",
+    "family-authorisation": "La personne de la famille que le juge a habilitée",
+    "caregiver": "Un aidant",
+}
+
+
+def representatives(record: Record) -> list[Viewer]:
+    """Return those who act for the person now, each by what makes them one: the journal does not know their names."""
+    held = record.represented.holders if record.represented else ()
+    named = [(each.holder, _REPRESENTATIVES.get(each.role, each.role)) for each in held]
+    return [
+        Viewer(Actor("representative", holder, name, "", "", "patient-frontend"), "representation")
+        for holder, name in named
+    ]
 
 
 def met(entries: Iterable[Entry]) -> list[Actor]:

@@ -1,4 +1,4 @@
-"""From a verdict to the entries that tell it: one, and one more in each stream the patient may not read yet."""
+"""From a verdict to the entries that tell it: one, and one more in each stream that somebody may not read yet."""
 
 from dataclasses import replace
 

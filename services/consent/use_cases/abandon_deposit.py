@@ -27,8 +27,8 @@ class AbandonDeposit:
             if any(each.state == "live" for each in held):
                 return
             after, now, rules = state.version, self._clock(), self._in_force.rules
-            # The end of what the patient does not know of yet is told where its beginning is.
-            stream = state.documents[document].stream if state.documents[document].unannounced(now) else MAIN
+            # The end of what somebody does not know of yet is told where its beginning is.
+            stream = state.documents[document].stream if state.documents[document].reserved(now) else MAIN
             entry = Entry(
                 record=record,
                 version=after + 1,

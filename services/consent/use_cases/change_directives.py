@@ -36,12 +36,15 @@ class ChangeDirectives:
 
     async def possible(self, asking: Asking, change: Change) -> Change:
         """Return the change as it will be judged; raise what makes it impossible, where the asker may know."""
-        if asking.actor.kind == "patient":
-            state = await self._ledger.folded(asking.record)
+        # A representative who asks for what is hers alone is judged: what is there or not must not be told first.
+        hers = change.kind == "show-to-representatives" and asking.actor.kind != "patient"
+        if asking.actor.kind in {"patient", "representative"} and not hers:
+            state, now = await self._ledger.folded(asking.record), self._clock()
             if state is None:
                 raise RecordUnknown
-            change = _named(state, change)
-            _require_possible(state, change, self._clock())
+            known = state.known_to(asking.actor.kind, now)
+            change = _named(known, change)
+            _require_possible(known, change, now)
         return change
 
 
@@ -63,8 +66,13 @@ def _require_possible(state: Record, change: Change, now: int) -> None:
     if change.kind == "end" and change.ends not in state.directives:
         raise NothingSuch("directive")
     named = change.subject is not None and ":" not in change.subject
-    if change.kind == "hide" and named and change.subject not in state.documents:
+    of_one = change.kind in {"hide", "show-to-representatives"}
+    if of_one and named and change.subject not in state.documents:
         raise NothingSuch("document")
+    if change.kind == "show-to-representatives":
+        if not state.documents[change.subject or ""].secret:
+            raise NothingSuch("secret")
+        return
     # What is over by itself does not count: nobody could see it, end it, and so make room for a block.
     if change.kind != "end" and sum(each.holds(now) for each in state.directives.values()) >= MOST_DIRECTIVES:
         raise TooMany

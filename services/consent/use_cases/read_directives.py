@@ -19,4 +19,4 @@ class ReadDirectives:
         state, now = await self._ledger.folded(asking.record), self._clock()
         if state is None:
             raise RecordUnknown
-        return [each for each in state.directives.values() if each.holds(now)]
+        return [each for each in state.known_to(asking.actor.kind, now).directives.values() if each.holds(now)]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.consent.domain.delegation import Delegations, read_delegations
 from services.consent.domain.habilitation import Matrix, read_table
 from services.consent.domain.rules import Rule, rules_of
 from services.consent.in_force import Activations
@@ -34,6 +35,7 @@ class Published:
     signers: tuple[str, ...]
     rules: tuple[Standing, ...]
     matrix: Matrix
+    delegations: Delegations
     activations: tuple[Activated, ...]
 
 
@@ -59,6 +61,7 @@ class ReadRules:
             signers=kept.signers,
             rules=tuple(Standing(rule, since[rule.id]) for rule in rules_of(kept.bundle).values()),
             matrix=read_table(kept.bundle.table),
+            delegations=read_delegations(kept.bundle.delegations),
             activations=tuple(Activated(*each) for each in history),
         )
 

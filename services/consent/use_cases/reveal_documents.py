@@ -1,7 +1,8 @@
-"""Reveal documents that nobody announced for a month (R.1111-53): an entry of the main stream opens each one's own."""
+"""Reveal documents that nobody announced for a month (R.1111-53): an entry opens each one's own stream."""
 
 from chassis import logs
 from chassis.sealing import Unsealable
+from services.consent.domain.entry import MAIN
 from services.consent.domain.record import Record
 from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
@@ -36,8 +37,12 @@ class RevealDocuments:
 
         state = await self._ledger.folded(record)
         if state is not None and hidden(state):
-            if state.documents[document].unannounced(now):
+            held = state.documents[document]
+            if held.unannounced(now):
                 return False  # the row's clock was another's: later
-            await self._inscribe(record, f"revealed-{document}", "revealed", about=document, wanted=hidden)
+            # What stays hidden from those who represent the patient opens for her alone.
+            stream = held.stream if held.secret else MAIN
+            cause = f"revealed-{document}"
+            await self._inscribe(record, cause, "revealed", about=document, stream=stream, wanted=hidden)
         await self._keys.told(record, document)
         return True

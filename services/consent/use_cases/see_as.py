@@ -5,10 +5,12 @@ from dataclasses import replace
 from services.consent.acquaintances import Acquaintances
 from services.consent.domain.flow import Action
 from services.consent.domain.previewing import Sight, known_to, scene, see
-from services.consent.domain.viewers import ANYBODY, viewers_of
+from services.consent.domain.viewers import ANYBODY, Viewer, representatives, viewers_of
 from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows
 from services.consent.ports import Clock, InForce, RecordUnknown
+
+REPRESENTATIVES = "representatives"
 
 
 class SeeAs:
@@ -21,15 +23,21 @@ class SeeAs:
         self._in_force, self._clock = in_force, clock
 
     async def __call__(self, asking: Asking, whom: str) -> list[Sight]:
-        """Return what `whom` sees, a name of `ANYBODY` or `person:<national id>`; raise Refused.
+        """Return what `whom` sees: a name of `ANYBODY`, `representatives` or `person:<national id>`; raise Refused.
 
-        A person who was met acting for several places has a sight for each.
+        A person who was met acting for several places has a sight for each, and so has each of the representatives.
         """
         read = (await self._flows(asking, Action.READ_DIRECTIVES)).flow
-        known = [ANYBODY[whom]] if whom in ANYBODY else viewers_of(whom, await self._acquaintances(asking.record))
+        eyes = await self._eyes(asking.record, whom)
         state, now = await self._ledger.folded(asking.record), self._clock()
         if state is None:
             raise RecordUnknown
         rules = self._in_force.rules
         visible = scene(known_to(state, replace(read, action=Action.LIST), now, rules), now)
-        return [see(visible, each, rules) for each in known]
+        return [see(visible, each, rules) for each in (representatives(state) if eyes is None else eyes)]
+
+    async def _eyes(self, record: str, whom: str) -> list[Viewer] | None:
+        """Return whose they are; None for those of the representatives, who are known from the state."""
+        if whom == REPRESENTATIVES:
+            return None
+        return [ANYBODY[whom]] if whom in ANYBODY else viewers_of(whom, await self._acquaintances(record))

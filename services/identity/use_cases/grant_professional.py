@@ -26,7 +26,8 @@ class GrantProfessional:
 
         The assertion: {iss: client id, sub: the professional's national identifier, aud, exp, jti, organisation:
         FINESS, patient: `<system>|<INS>`, purpose: TREAT by default, auth_time: when the professional signed in,
-        emergency: {code, text} exactly with BTG and ETREAT}.
+        emergency: {code, text} exactly with BTG and ETREAT, secret: true for a minor who wants her parents not to
+        learn of it (L.1111-5), with TREAT only}.
         """
         now = self._clock()
         claims = assertions.read(assertion, application, self._audience, now)
@@ -34,6 +35,9 @@ class GrantProfessional:
         auth_time = claims.get("auth_time")
         if not isinstance(auth_time, int) or not 0 < auth_time <= now:
             raise Refused("assertion-claims", "The assertion's 'auth_time' says when the professional signed in.")
+        secret = claims.get("secret", False)
+        if not isinstance(secret, bool) or (secret and purpose != "TREAT"):
+            raise Refused("assertion-claims", "The assertion's 'secret' is true or false, and true with TREAT only.")
         try:
             ins = Ins.parse(assertions.text(claims, "patient"))
         except BadIdentifier as error:
@@ -54,5 +58,5 @@ class GrantProfessional:
                 raise too_many(full, now)
         return access_token(
             application, purpose, person, auth_time, now,
-            professional=professional, organisation=organisation, reason=reason,
+            professional=professional, organisation=organisation, reason=reason, secret=secret,
         )  # fmt: skip

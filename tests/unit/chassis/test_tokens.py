@@ -255,9 +255,19 @@ async def test_a_representative_travels_with_who_they_are() -> None:
     assert verifier().verify(issue(said, KEY)).representative == Representative(**PARENT)
 
 
+async def test_a_consultation_in_secret_travels_as_one() -> None:
+    """A professional's token says so; any other says that it is none."""
+    assert verifier().verify(issue(token(secret=True), KEY)).secret
+    assert not verifier().verify(issue(token(), KEY)).secret
+
+
 @pytest.mark.parametrize(
     "changed",
     [
+        {"purpose": "BTG", "emergency": REASON, "secret": True},
+        {"actor": "patient", "purpose": "PATRQT", "secret": True},
+        {"actor": "representative", "representative": PARENT, "purpose": "PATRQT", "secret": True},
+        {"actor": "application", "secret": True},
         {"purpose": "BTG"},
         {"purpose": "ETREAT"},
         {"purpose": "TREAT", "emergency": REASON},

@@ -9,6 +9,7 @@ from services.consent.domain.entry import MAIN, Entry, Outcome, leaf_class
 from services.consent.domain.flow import Action, Actor, Change, Deposit, Flow
 from services.consent.domain.judging import Verdict, judge
 from services.consent.domain.record import Record
+from services.consent.domain.representation import Holder, Representation
 from services.consent.domain.rules import Rules
 from services.consent.domain.writing import entries_of
 
@@ -29,8 +30,20 @@ PETIT = replace(MOREAU, id="899700000002", name="Dr Petit", organisation="750000
 NOTICES = Actor("service", "notifications", "Avis de Carnet", "notifications", "Avis de Carnet", "service")
 INSURER = Actor("application", "assureur", "Assureur", "assureur", "Assureur", "insurer")
 
+# Who act for Camille, where identity says so.
+PARENT = Actor("representative", OTHER_RECORD, "Alex Exemple", "portail", "Portail", "patient-frontend")
+OTHER_PARENT = replace(PARENT, id="carnetexamplerecordcccc234", name="Dominique Exemple")
+CAREGIVER = replace(PARENT, id="carnetexamplerecorddddd234", name="Noa Exemple")
+SCOPES: Final = ("read", "govern", "deposit", "journal")
+
 PERSON, ORGANISATION = f"person:{MOREAU.id}", f"organisation:{MOREAU.organisation}"
-_PURPOSES = {"patient": "PATRQT", "professional": "TREAT", "service": "NOTIFY", "application": "COVERAGE"}
+_PURPOSES = {
+    "patient": "PATRQT",
+    "representative": "PATRQT",
+    "professional": "TREAT",
+    "service": "NOTIFY",
+    "application": "COVERAGE",
+}
 
 
 def paper(
@@ -45,6 +58,11 @@ def paper(
         class_code="10",
         visibility=visibility,
     )
+
+
+def holder(actor: Actor, role: str = "parent", scopes: tuple[str, ...] = SCOPES) -> Holder:
+    """Return what identity says of somebody who acts for Camille."""
+    return Holder(actor.id, role, scopes)
 
 
 def flow(actor: Actor, action: Action, *documents: str, **more: Any) -> Flow:
@@ -95,6 +113,16 @@ class Book:
         asked = flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=Change(kind, subject, **more))
         assert self.ask(asked).outcome.verdict == "allowed"
         return asked.id
+
+    def represent(self, *holders: Holder, minor: bool = False, deceased: bool = False) -> None:
+        """Have identity say whom the record obeys from now on."""
+        known = self.record.represented
+        said = Representation(known.version + 1 if known else 1, minor, deceased, holders)
+        version, n = self.record.version + 1, self.record.n + 1
+        self._write(
+            Entry(RECORD, version, uuid4().hex, MAIN, n, self.now, self.rules.digest, "other", "represented",
+                  representation=said)
+        )  # fmt: skip
 
     def abandon(self, document: str) -> None:
         """Write that a deposit was given up."""

@@ -9,8 +9,8 @@ from tests.cases.scene import BEHIND_JUDGING, RULES, played
 from tests.cases.table import VOCABULARY, Line, read
 
 LINES = read()
-# Where rules fail (test_rules); and a second wall: what is not announced is not even asked about for the patient.
-_ELSEWHERE = {RULE_ERROR, BEHIND_JUDGING}
+# Where rules fail (test_rules); and second walls: what somebody may not know of is not even asked about.
+_ELSEWHERE = {RULE_ERROR, *BEHIND_JUDGING}
 
 
 def _name(line: Line) -> str:
@@ -45,7 +45,7 @@ def test_the_law_is_the_rule_s_own(line: Line) -> None:
 
 
 def test_every_rule_decides_at_least_three_lines() -> None:
-    """No rule stands in the files that the table hardly meets, but for two that are met elsewhere."""
+    """No rule stands in the files that the table hardly meets, but for those that are met elsewhere."""
     met = Counter(each.rule for each in LINES)
     assert {rule: met[rule] for rule in RULES.rules if rule not in _ELSEWHERE and met[rule] < 3} == {}
     assert set(met) <= set(RULES.rules)

@@ -326,7 +326,7 @@ async def test_a_professional_application_is_not_its_user(room: Room) -> None:
 
 
 async def test_a_representative_is_journalled_as_one(room: Room) -> None:
-    """The entry names the holder, not the patient whose record it is; and no rule permits them anything yet."""
+    """The entry names the holder, not the patient whose record it is; who is none is told so."""
     await room.deposit()
     token = access_token(
         replace(CAMILLE, kind="representative"), sub="elsewhere", purpose="PATRQT",
@@ -334,9 +334,9 @@ async def test_a_representative_is_journalled_as_one(room: Room) -> None:
     )  # fmt: skip
     judged = await room.judge(heard(FlowQuestion(action=Action.LIST, token=token)))
     assert judged is not None
-    assert judged.answer == FlowAnswer(outcome="refused")
+    assert (judged.answer.outcome, judged.answer.rule) == ("refused", "not-a-representative")
     newest = room.journal.entries[RECORD][-1]
     assert newest.flow is not None
     assert (newest.flow.actor.kind, newest.flow.actor.id) == ("representative", OTHER_RECORD)
     assert newest.outcome is not None
-    assert (newest.outcome.rule, newest.outcome.errors) == ("no-legal-basis", False)
+    assert (newest.outcome.rule, newest.outcome.errors) == ("not-a-representative", False)

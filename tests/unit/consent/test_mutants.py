@@ -1,5 +1,6 @@
 """Rules with one fault each are found out: no rule stands in the files, no condition in a rule, that no case needs."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -19,11 +20,16 @@ GONE = "the rule is gone"
 _ABSENT = (
     "in 'when ((context.document).exists) && (!((context.document).habilitated))': '(context.document).exists' dropped"
 )
+_ABSENT_IN_SECRET = "in 'when (context.secret) && ((context.document).exists)': '(context.document).exists' dropped"
 EQUIVALENT = {
     # The rule's own `unless` leaves the patient out already.
     "opposed: not for a Patient",
     # Of what does not exist, `no-such-document` refuses the same actions to everybody, and is the reason told.
     f"not-habilitated: {_ABSENT}",
+    # The same, and what is listed or read in secret is refused by the rule before.
+    f"secret-shows-secrets-only: {_ABSENT_IN_SECRET}",
+    "secret-deposits-are-secret: for list too",
+    "secret-deposits-are-secret: for read too",
 }
 # What judging never asks, or does not tell apart; the rules say it all the same, and say it whoever asks.
 _reading = partial(
@@ -31,7 +37,41 @@ _reading = partial(
 )
 _announcing = partial(_reading, "professional", action=Action.ANNOUNCE, evidence="declared")
 _hers = partial(_reading, "patient", purpose="PATRQT", labels=frozenset({"INVISIBLE_PATIENT"}))
+_hers_alone = partial(Situation, "patient", purpose="PATRQT", software="patient-frontend", exists=True)
+_in_her_place = partial(
+    Situation, "representative", purpose="PATRQT", software="patient-frontend", role="parent", minor=True,
+    delegated=True, exists=True,
+)  # fmt: skip
+_NOT_FOR_PARENTS = frozenset({"INVISIBLE_REPRESENTANTS_LEGAUX"})
 _STRANGE = [
+    # To who acts for her, what she keeps from them is not even there: the rule is a second wall.
+    *(
+        _in_her_place(action=each, labels=_NOT_FOR_PARENTS)
+        for each in (Action.LIST, Action.READ, Action.EXPORT, Action.READ_JOURNAL, Action.NOTIFY)
+    ),
+    Situation("service", Action.PREVENT, "PREVENT", "", name="documents", labels=_NOT_FOR_PARENTS),
+    # Only a change of directives changes any.
+    *(
+        _in_her_place(action=each, changes="show-to-representatives")
+        for each in (Action.LIST, Action.READ, Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES)
+    ),
+    # Only professionals do anything in secret.
+    *(_hers_alone(action=Action.READ, secret=True, minor=each) for each in (True, False)),
+    _hers_alone(action=Action.DEPOSIT, secret=True, minor=True),
+    _hers_alone(action=Action.DECLARE_CARE, secret=True, minor=True, declares="declared"),
+    # Only representatives have a role, and no role but four.
+    _hers_alone(action=Action.READ, role="parent"),
+    *(
+        replace(_in_her_place(action=Action.READ, role=each), actor="application")
+        for each in ("parent", "guardian", "family-authorisation", "caregiver")
+    ),
+    _in_her_place(action=Action.READ, role="cousin"),
+    # What she refuses, she refuses whoever acts for her: did he break the glass, or prepare advice.
+    _in_her_place(action=Action.PREVENT, prevention_opposed=True),
+    _in_her_place(action=Action.READ, purpose="BTG", others_closed=True, reasoned=True, recent=True),
+    _in_her_place(action=Action.READ, purpose="ETREAT", samu_closed=True, reasoned=True),
+    _in_her_place(action=Action.READ, purpose="BTG", recent=True),
+    _in_her_place(action=Action.READ, purpose="BTG", reasoned=True),
     # It knows evidence and authors of professionals only, and no evidence but six kinds.
     *(
         _reading("application", evidence=each)

@@ -19,14 +19,18 @@ from tests.chaos.size import size
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,
+    CAREGIVER,
     DAY,
     MOREAU,
     NOTICES,
     ORGANISATION,
+    PARENT,
     PERSON,
     PETIT,
+    SCOPES,
     Book,
     flow,
+    holder,
     paper,
 )
 
@@ -42,7 +46,7 @@ _LOOKS = st.sampled_from([Action.LIST, Action.READ])
 _CARES, _SEEN = st.just("professional"), st.sampled_from([Action.LIST, Action.READ, Action.EXPORT])
 # Who might ask what for what: else nearly every situation would be refused for want of any ground.
 _LIKELY = st.sampled_from(
-    ["looks", "looks", "looks", "breaks", "breaks", "writes", "reads", "governs", "serves"]
+    ["looks", "looks", "looks", "breaks", "breaks", "writes", "reads", "governs", "serves", "speaks"]
 ).flatmap(
     {
         "looks": st.tuples(_CARES, _LOOKS, st.just("TREAT")),
@@ -52,6 +56,7 @@ _LIKELY = st.sampled_from(
         ),
         "reads": st.tuples(st.just("patient"), _SEEN, st.just("PATRQT")),
         "governs": st.tuples(st.just("patient"), _ACTIONS, st.just("PATRQT")),
+        "speaks": st.tuples(st.just("representative"), _ACTIONS, st.just("PATRQT")),
         "serves": st.sampled_from([("service", Action.NOTIFY, "NOTIFY"), ("service", Action.PREVENT, "PREVENT")]),
     }.__getitem__
 )
@@ -78,6 +83,9 @@ _SITUATIONS = st.builds(
     profession=st.sampled_from(["10", "60", "", "none"]), evidence=_EVIDENCE, blocked=_NO, opposed=_NO, closed=_NO,
     ask_me=_NO, exports_opposed=_NO, prevention_opposed=_NO, samu_closed=_NO, others_closed=_NO, hidden_open=_NO,
     reasoned=_YES, recent=_YES, declares=st.sampled_from(["", "code", "declared", "admission", "appointment"]),
+    minor=st.booleans(), deceased=_NO, stale=_NO, secret=_NO,
+    role=st.sampled_from(["", "parent", "parent", "guardian", "family-authorisation", "caregiver", "cousin"]),
+    delegated=_YES, changes=st.sampled_from(["", "authorise", "show-to-representatives"]),
     code_holds=st.booleans(), short_enough=_YES, exists=_YES, own=st.booleans(), hidden=_NO,
     habilitated=_YES, labels=_LABELS,
 )  # fmt: skip
@@ -107,14 +115,20 @@ def test_the_rules_and_the_oracle_never_differ() -> None:
 
 
 _PEOPLE = st.sampled_from(
-    [CAMILLE, MOREAU, MOREAU, PETIT, *(PEOPLE[each] for each in (
+    [CAMILLE, MOREAU, MOREAU, PETIT, PARENT, CAREGIVER, *(PEOPLE[each] for each in (
         "une consœur du cabinet Moreau", "le Dr Moreau, dans une autre structure", "un infirmier",
         "un professionnel de profession inconnue", "le service des avis", "le service des documents", "un assureur",
         "le Dr Moreau, sur un logiciel grand public", "le logiciel du cabinet Moreau, sans personne",
     ))]
 )  # fmt: skip
 _CAREGIVERS = st.sampled_from([MOREAU, MOREAU, PETIT, PEOPLE["une consœur du cabinet Moreau"]])
-_AIMS = {"patient": "PATRQT", "professional": "TREAT", "service": "NOTIFY", "application": "TREAT"}
+_AIMS = {
+    "patient": "PATRQT",
+    "representative": "PATRQT",
+    "professional": "TREAT",
+    "service": "NOTIFY",
+    "application": "TREAT",
+}
 _LASTS = st.sampled_from([None, None, DAY, 7 * DAY])
 _SOMEBODY = [PERSON, PERSON, ORGANISATION, f"person:{PETIT.id}", f"organisation:{PETIT.organisation}"]
 _TYPES = ["11502-2", "ATTEST-RESID"]
@@ -122,10 +136,15 @@ _OF_THE_STAY = ("11502-2", "stay")
 _AT = st.integers(0, 5)
 _STEPS = st.one_of(
     st.tuples(st.just("deposit"), _PEOPLE, st.integers(0, 3), st.sampled_from("ab"), st.sampled_from(["", "MASQUE_PS",
-              "INVISIBLE_PATIENT"]), st.sampled_from(_TYPES), st.sampled_from([None, "stay"])),
+              "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"]), st.sampled_from(_TYPES),
+              st.sampled_from([None, "stay"])),
     st.tuples(st.just("ask"), _PEOPLE, _ACTIONS, st.lists(_AT, max_size=2), st.sampled_from(
               ["", "", "", "TREAT", "BTG", "ETREAT", "PREVENT", "COVERAGE", "XYZ"]), st.booleans(),
-              st.sampled_from([0, 599, 600, 601, -1]), st.sampled_from([None, "influenza"])),
+              st.sampled_from([0, 599, 600, 601, -1]), st.sampled_from([None, "influenza"]), _NO),
+    st.tuples(st.just("secretly"), _CAREGIVERS, st.sampled_from([Action.LIST, Action.READ, Action.DEPOSIT]),
+              st.sampled_from(["INVISIBLE_REPRESENTANTS_LEGAUX", ""]), _AT),
+    st.tuples(st.just("represent"), st.sampled_from([(), (PARENT,), (PARENT, CAREGIVER)]), st.sampled_from(
+              [SCOPES, ("read",), ("govern",), ("journal", "read")]), st.booleans(), _NO),
     st.tuples(st.just("care"), _CAREGIVERS, st.sampled_from(["code", "code", "admission", "appointment", "declared"]),
               st.sampled_from([HOUR, DAY, DAY + 1, 7 * DAY, 90 * DAY, -HOUR]), st.sampled_from("kl")),
     st.tuples(st.just("say"), st.just("block"), st.sampled_from(_SOMEBODY), _LASTS),
@@ -137,6 +156,7 @@ _STEPS = st.one_of(
         ("close", None), ("ask-me", None), ("open-hidden", None), ("close-emergency", "samu"),
         ("close-emergency", "others"), ("oppose", None), ("oppose-export", None), ("oppose-prevention", None),
         ("oppose-prevention", "topic:influenza"), ("hide", "type:11502-2"), ("hide", "episode:stay"), ("hide", ""),
+        ("show-to-representatives", ""), ("show-to-representatives", ""),
         ("preset", "legal"), ("preset", "careful"), ("preset", "closed"),
     ]), _LASTS, _AT),
     st.tuples(st.just("end"), st.integers(0, 2)),
@@ -155,6 +175,7 @@ _SAID: list[tuple[Any, int, str | None]] = [
     ("code", DAY, "k"), ("appointment", 7 * DAY, None), ("appointment", 7 * DAY + 1, None), ("declared", DAY, None),
 ]  # fmt: skip
 _HERS = [Action.LIST, Action.EXPORT]
+_THEIRS = [Action.LIST, Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES]
 _TOPICS = [None, "influenza", "breast-cancer"]
 
 
@@ -185,6 +206,9 @@ class _Lived:
         now, reason = self.book.now, Reason("vital", "inconscience")
         yield from (flow(each, Action.LIST) for each in _TREATED)
         yield from (flow(CAMILLE, each) for each in _HERS)
+        for each in (PARENT, CAREGIVER):
+            yield from (flow(each, action) for action in _THEIRS)
+        yield flow(MOREAU, Action.LIST, secret=True)
         for purpose, ago in _BROKEN:
             yield flow(MOREAU, Action.LIST, purpose=purpose, reason=reason, auth_time=now // 1000 - ago)
         for evidence, lasts, code in _SAID:
@@ -223,6 +247,16 @@ class _Lived:
         purpose = _AIMS[actor.kind]
         self._put(flow(actor, Action.DEPOSIT, deposit=replace(what, episode=episode), purpose=purpose))
 
+    def _secretly(self, actor: Actor, action: Action, label: str, at: int) -> None:
+        deposit = paper("secret", visibility=(label,) if label else ()) if action is Action.DEPOSIT else None
+        named = [self._document(at)] if action is Action.READ else []
+        self._put(flow(actor, action, *named, deposit=deposit, secret=True))
+
+    def _represent(self, holders: tuple[Actor, ...], scopes: tuple[str, ...], minor: bool, dead: bool) -> None:
+        held = [holder(each, "parent" if each is PARENT else "caregiver", scopes) for each in holders]
+        self.book.represent(*held, minor=minor, deceased=dead)
+        self.life.represented = self.book.record.represented
+
     def _ask(  # noqa: PLR0917
         self,
         actor: Actor,
@@ -232,11 +266,13 @@ class _Lived:
         reasoned: bool,
         ago: int,
         topic: str | None,
+        stale: bool,
     ) -> None:
         named = [self._document(each) for each in documents]
         asked = flow(
             actor, action, *named, purpose=purpose or _AIMS[actor.kind], topic=topic,
             reason=Reason("vital", "inconscience") if reasoned else None, auth_time=self.book.now // 1000 - ago,
+            stale=stale,
         )  # fmt: skip
         if action is Action.DEPOSIT:
             asked = replace(asked, documents=(), deposit=paper("another"))

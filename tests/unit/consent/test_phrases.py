@@ -19,6 +19,7 @@ from tests.unit.consent.people import (
     NOTICES,
     NOW,
     ORGANISATION,
+    PARENT,
     PERSON,
     RECORD,
     RULES,
@@ -56,6 +57,7 @@ CHANGES = (
     Change("open-hidden"),
     Change("close"),
     Change("ask-me"),
+    Change("show-to-representatives", ABSENT),
     Change("preset", "careful"),
     Change("end", ends="a" * 32),
 )
@@ -64,6 +66,7 @@ _SAID = {
     "hide": "masqué", "oppose": "opposé", "oppose-export": "refusé toute copie", "oppose-prevention": "prévention",
     "close-emergency": "refusé d'avance", "open-hidden": "en cas d'urgence", "close": "fermé", "ask-me": "demandé",
     "preset": "« prudent »", "end": "mis fin",
+    "show-to-representatives": "montré un document à ceux qui vous représentent",
 }  # fmt: skip
 _NAMED = {"person": "le professionnel", "organisation": "la structure", "profession": "la profession",
           "type": "les documents de type", "topic": "prévention"}  # fmt: skip
@@ -113,6 +116,16 @@ def test_to_the_patient_it_says_you(action: Action) -> None:
         if verdict == "refused":
             assert "avez" not in others.split(", pour vos soins")[0]
             assert " a voulu " in others
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.kind} {change.subject}")
+def test_a_representative_is_told_about(change: Change) -> None:
+    """What somebody else chose in her name names them, and does not say that she did."""
+    said = phrase(flow(PARENT, Action.CHANGE_DIRECTIVES, change=change))
+    assert ", Alex Exemple, en votre nom (logiciel Portail) " in said
+    assert "avez" not in said
+    assert "vous êtes" not in said
+    assert _SAID[change.kind] in said
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.kind} {change.subject}")

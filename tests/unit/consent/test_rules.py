@@ -53,6 +53,13 @@ _CONTEXT: dict[str, Any] = {
     "emergency": {
         "samu_closed": False, "others_closed": False, "hidden_open": False, "reasoned": False, "recent": False,
     },
+    "minor": False,
+    "deceased": False,
+    "stale": False,
+    "secret": False,
+    "role": "",
+    "delegated": False,
+    "changes": "",
     "declares": "",
     "code_holds": False,
     "short_enough": False,
