@@ -14,6 +14,8 @@ from services.consent.domain.representation import Representation
 
 _DAY: Final = 24 * 3_600_000
 _LOOKING: Final = {Action.LIST, Action.READ}
+# Who announces a result tells what it says: he must be one who may read it.
+_KNOWING: Final = _LOOKING | {Action.ANNOUNCE}
 # What touches a document that must be there.
 _TOUCHING: Final = _LOOKING | {Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
 # What a professional says of the care relation without her part in it.
@@ -163,7 +165,7 @@ def _of_the_document(asked: Situation) -> Iterator[str]:
 def _kept_from(asked: Situation) -> bool:
     """Say whether a professional looks at what is kept from professionals: neither as its author, nor by her leave."""
     by_her_leave = asked.purpose in _URGENT and asked.hidden_open
-    return asked.actor == "professional" and asked.action in _LOOKING and not asked.own and not by_her_leave
+    return asked.actor == "professional" and asked.action in _KNOWING and not asked.own and not by_her_leave
 
 
 def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
@@ -178,7 +180,7 @@ def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
     if asked.actor == "professional" and asked.secret:
         if not asked.minor:
             yield "secret-needs-a-minor"
-        if asked.action in _LOOKING and asked.exists and not hidden:
+        if asked.action in _KNOWING and asked.exists and not hidden:
             yield "secret-shows-secrets-only"
         if asked.action is Action.DEPOSIT and not hidden:
             yield "secret-deposits-are-secret"
@@ -205,13 +207,12 @@ def _of_who_may_speak(asked: Situation) -> Iterator[str]:
 def _of_her_choices(asked: Situation) -> Iterator[str]:
     hers = asked.actor == "patient"
     care = asked.actor == "professional"
-    looking, declaring = asked.action in _LOOKING, asked.action is Action.DECLARE_CARE
-    announcing = asked.action is Action.ANNOUNCE
+    knowing, declaring = asked.action in _KNOWING, asked.action is Action.DECLARE_CARE
     governing = asked.action in {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
-    treated = care and looking and asked.purpose == "TREAT" and not asked.own
+    treated = care and knowing and asked.purpose == "TREAT" and not asked.own
     if asked.opposed and not hers and not governing:
         yield "opposed"
-    if asked.blocked and care and (looking or declaring or announcing):
+    if asked.blocked and care and (knowing or declaring):
         yield "blocked"
     if asked.closed and treated:
         yield "closed-by-patient"
@@ -240,7 +241,7 @@ def _of_the_emergency(asked: Situation) -> Iterator[str]:
 
 
 def _of_the_profession(asked: Situation) -> Iterator[str]:
-    if asked.action in _LOOKING and not asked.own:
+    if asked.action in _KNOWING and not asked.own:
         if asked.purpose == "TREAT" and not asked.evidence:
             yield "not-authorised"
         if asked.exists and not asked.habilitated:
@@ -274,7 +275,7 @@ def _ground_of_care(asked: Situation) -> str | None:
         return "care-professional-deposits"
     if asked.action is Action.DECLARE_CARE and treats:
         return "care-declared"
-    if asked.action is Action.ANNOUNCE and treats and (asked.own or asked.evidence):
+    if asked.action is Action.ANNOUNCE and treats:
         return "announced-by-professional"
     if asked.action not in _LOOKING:
         return None

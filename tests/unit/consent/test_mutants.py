@@ -86,7 +86,7 @@ _STRANGE = [
     # Only a declaration says what it rests on.
     _reading("professional", evidence="patient", declares="declared", ask_me=True),
     _reading("professional", evidence="patient", declares="code"),
-    # Who may not read a result might announce it; nobody lets him know of it.
+    # Who may not read a result may not announce it either.
     *(_announcing(**each) for each in ({"closed": True}, {"ask_me": True}, {"hidden": True}, {"habilitated": False})),
     _announcing(labels=frozenset({"MASQUE_PS"})),
 ]
