@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from chassis.problems import Problem
@@ -106,7 +106,10 @@ class DirectiveBody(BaseModel):
 
 
 class CareBody(BaseModel):
-    """A care relation that a professional declares; without `until`, the longest that its evidence may last."""
+    """A care relation as a professional, or of a stay the establishment, declares it.
+
+    Without `until` it lasts as long as its evidence may.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -177,10 +180,18 @@ def router(room: Room) -> APIRouter:
 
     @routes.post("/care", status_code=202)
     async def care(body: CareBody, caller: Token) -> dict[str, Any]:
-        """Take a professional's declaration; the answer is the same whether the patient's choices let it count."""
+        """Take a declaration; the answer is the same whether the patient's choices let it count."""
         declared = body.care(caller.record, room.clock())
-        await tried(room, room.declare_care(asking(caller), declared))
-        return {"evidence": body.evidence, "until": _at(declared.until)}
+        flow = await tried(room, room.declare_care(asking(caller), declared))
+        # Under this name the stay's end is reported, whether it counted or not.
+        name = {"id": flow} if body.evidence == "admission" else {}
+        return name | {"evidence": body.evidence, "until": _at(declared.until)}
+
+    @routes.delete("/care/{stay}", status_code=202)
+    async def left(stay: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")], caller: Token) -> dict[str, Any]:
+        """Take the end of a stay; the answer is the same whether there was one."""
+        await tried(room, room.end_stay(asking(caller), stay))
+        return {"ended": stay}
 
     @routes.post("/announcements", status_code=202)
     async def announce(body: AnnouncementBody, caller: Token) -> dict[str, Any]:

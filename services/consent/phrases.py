@@ -15,6 +15,7 @@ _MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "ao
 _PURPOSES = {
     "TREAT": "pour vos soins",
     "PATRQT": "à votre demande",
+    "PATADMIN": "pour gérer un séjour",
     "BTG": "en urgence, sans votre accord préalable",
     "ETREAT": "pour un appel au SAMU",
     "PREVENT": "pour des conseils de prévention",
@@ -31,6 +32,7 @@ _DONE = {
     Action.READ: "{have} lu un document",
     Action.PREVENT: "{have} préparé des conseils de prévention",
     Action.ANNOUNCE: "{have} annoncé un résultat, qui devient visible",
+    Action.END_CARE: "{have} signalé la fin de votre séjour",
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
@@ -43,11 +45,11 @@ _ASKED = {
     Action.PREVENT: "{have} voulu préparer des conseils de prévention",
     Action.DECLARE_CARE: "{have} voulu déclarer vous soigner",
     Action.ANNOUNCE: "{have} voulu annoncer un résultat",
+    Action.END_CARE: "{have} voulu signaler la fin d'un séjour",
     Action.NOTIFY: "{have} voulu vous prévenir d'une nouveauté",
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
-    Action.DECLARE_CARE: "{have} voulu déclarer un accord oral pour des soins",
 }
 _HAPPENED = {
     "opened": "Votre dossier a été ouvert",
@@ -166,7 +168,7 @@ def _who(actor: Actor) -> dict[str, str | None]:
 
 
 def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str:
-    what = _what(flow, count) if verdict == "allowed" else _ASKED[flow.action]
+    what = _what(flow, count) if verdict == "allowed" else _wanted(flow)
     purpose = _PURPOSES.get(flow.purpose, f"pour la raison « {flow.purpose} »")
     end = {
         "allowed": "Autorisé",
@@ -181,6 +183,12 @@ def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str
     return f"{when(at).capitalize()}, {_named(flow.actor)} {what}, {purpose}. {end}. {sentence}{reason}".strip()
 
 
+def _wanted(flow: Flow) -> str:
+    if flow.care is not None and flow.care.evidence == "admission":
+        return "{have} voulu signaler une hospitalisation"
+    return _ASKED[flow.action]
+
+
 def _named(actor: Actor) -> str:
     if actor.kind == "patient":
         return f"vous (logiciel {actor.application_name})"
@@ -188,7 +196,9 @@ def _named(actor: Actor) -> str:
         return f"{actor.name}, en votre nom (logiciel {actor.application_name})"
     if actor.kind == "service":
         return actor.name
-    places = [place for place in (actor.organisation_name, f"logiciel {actor.application_name}") if place]
+    # An application that acts alone is its own software.
+    software = None if actor.kind == "application" and actor.organisation_name else f"logiciel {actor.application_name}"
+    places = [place for place in (actor.organisation_name, software) if place]
     return f"{actor.name} ({', '.join(places)})"
 
 
@@ -198,6 +208,10 @@ def _what(flow: Flow, count: int) -> str:
         return f"{{have}} vu la liste des documents ({number})"
     if flow.action is Action.EXPORT:
         return f"{{have}} copié le dossier ({count} documents)"
+    if flow.action is Action.DECLARE_CARE and flow.care is not None and flow.actor.kind == "application":
+        return (
+            f"{{have}} signalé votre hospitalisation dans cet établissement, jusqu'au {_until(flow.care.until)} au plus"
+        )
     if flow.action is Action.DECLARE_CARE and flow.care is not None:
         return f"{{have}} déclaré vous soigner, {_EVIDENCE[flow.care.evidence]}, jusqu'au {_until(flow.care.until)}"
     if flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:

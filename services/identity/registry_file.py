@@ -47,7 +47,9 @@ class ProfessionalEntry(_Entry):
     title: Annotated[str, Field(max_length=20)] = ""
     given_name: Name
     family_name: Name
-    profession: Annotated[str, Field(pattern=r"^[0-9]{2}$", description="TRE_G15-ProfessionSante; 10: doctor.")]
+    profession: Annotated[
+        str, Field(pattern=r"^(?:[0-9]{2}|dpo)$", description="TRE_G15; 10: doctor; dpo: data protection officer.")
+    ]
     organisations: Annotated[list[str], Field(min_length=1)]
     samu: bool = False
 

@@ -22,7 +22,7 @@ _KINDS: Final = ("Patient", "Representative", "Professional", "Application", "Se
 # Constants that stand where each of these attributes is compared: one is put in another's place.
 _CONSTANTS: Final = {
     "purpose": ("TREAT", "BTG", "ETREAT", "PATRQT", "NOTIFY", "PREVENT", "COVERAGE", "HPAYMT", "CLMATTCH", "EMPLOYMENT",
-                "HMARKT", "COMMERCE"),
+                "HMARKT", "COMMERCE", "PATADMIN"),
     "application_kind": ("care-software", "patient-frontend", "insurer", "employer", "advertiser", "commercial"),
     "evidence": ("", "patient", "treating-doctor", "code", "admission", "appointment", "declared"),
     "declares": ("code", "admission", "appointment", "declared"),
@@ -46,6 +46,8 @@ _FACTS: Final = (
         "stale",
         "secret",
         "delegated",
+        "for_organisation",
+        "own_stay",
     ),
     ("samu_closed", "others_closed", "hidden_open", "reasoned", "recent"),
     ("exists", "own", "hidden", "habilitated"),
@@ -58,7 +60,7 @@ _MAY: Final = {
     "Patient": {Action.DEPOSIT, Action.LIST, Action.READ, Action.EXPORT, *_OWN},
     "Representative": {Action.LIST, Action.READ, Action.EXPORT, *_OWN},
     "Professional": {Action.DEPOSIT, Action.LIST, Action.READ, Action.DECLARE_CARE, Action.ANNOUNCE},
-    "Application": set(),
+    "Application": {Action.DECLARE_CARE, Action.END_CARE},
     "Service": {Action.NOTIFY, Action.PREVENT},
 }
 

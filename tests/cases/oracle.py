@@ -89,6 +89,8 @@ class Situation:
     delegated: bool = False
     changes: str = ""
     declares: str = ""
+    for_organisation: bool = False
+    own_stay: bool = False
     code_holds: bool = False
     short_enough: bool = False
     exists: bool = False
@@ -106,6 +108,8 @@ class Situation:
             "ask_me": self.ask_me, "exports_opposed": self.exports_opposed,
             "prevention_opposed": self.prevention_opposed, "declares": self.declares, "code_holds": self.code_holds,
             "short_enough": self.short_enough,
+            "for_organisation": self.for_organisation,
+            "own_stay": self.own_stay,
             "minor": self.minor, "deceased": self.deceased, "stale": self.stale, "secret": self.secret,
             "role": self.role, "delegated": self.delegated, "changes": self.changes,
             "emergency": {
@@ -148,6 +152,10 @@ def _objections(asked: Situation) -> Iterator[str]:
         yield from _of_the_emergency(asked)
     if asked.actor == "professional":
         yield from _of_the_profession(asked)
+    if asked.action is Action.DECLARE_CARE and not asked.short_enough:
+        yield "care-too-long"
+    if asked.actor == "application" and asked.action is Action.END_CARE and not asked.own_stay:
+        yield "stay-of-another"
     if asked.actor == "service" and asked.action is Action.NOTIFY and "INVISIBLE_PATIENT" in asked.labels:
         yield "no-notice-before-announcement"
 
@@ -190,7 +198,7 @@ def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
 
 def _of_who_may_speak(asked: Situation) -> Iterator[str]:
     """Return what speaks against whoever acts in her place, and what her death ends."""
-    if asked.deceased and asked.action is not Action.DEPOSIT:
+    if asked.deceased and asked.action not in {Action.DEPOSIT, Action.END_CARE}:
         yield "deceased"
     if asked.actor != "representative":
         return
@@ -210,15 +218,18 @@ def _of_her_choices(asked: Situation) -> Iterator[str]:
     knowing, declaring = asked.action in _KNOWING, asked.action is Action.DECLARE_CARE
     governing = asked.action in {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
     treated = care and knowing and asked.purpose == "TREAT" and not asked.own
-    if asked.opposed and not hers and not governing:
+    # To end a stay takes nothing, and closes what it had opened.
+    if asked.opposed and not hers and not governing and asked.action is not Action.END_CARE:
         yield "opposed"
     if asked.blocked and care and (knowing or declaring):
         yield "blocked"
+    if asked.blocked and asked.actor == "application" and declaring:
+        yield "establishment-blocked"
     if asked.closed and treated:
         yield "closed-by-patient"
     if asked.ask_me and treated and asked.evidence in _HIS_WORD:
         yield "asks-to-be-asked"
-    if asked.ask_me and care and declaring and asked.declares in _HIS_WORD:
+    if asked.ask_me and declaring and asked.declares in _HIS_WORD:
         yield "declaration-not-enough"
     if asked.hidden and _kept_from(asked):
         yield "hidden-by-patient"
@@ -249,8 +260,8 @@ def _of_the_profession(asked: Situation) -> Iterator[str]:
     if asked.action is Action.DECLARE_CARE:
         if asked.declares == "code" and not asked.code_holds:
             yield "code-wrong"
-        if not asked.short_enough:
-            yield "care-too-long"
+        if asked.declares == "admission":
+            yield "admission-by-establishment"
 
 
 def _ground(asked: Situation) -> str | None:
@@ -264,9 +275,18 @@ def _ground(asked: Situation) -> str | None:
         return "notice-without-content" if (asked.action, asked.purpose) == (Action.NOTIFY, "NOTIFY") else None
     if who == ("service", "documents"):
         return "prevention" if (asked.action, asked.purpose) == (Action.PREVENT, "PREVENT") else None
-    if asked.actor == "professional" and asked.software == "care-software":
-        return _ground_of_care(asked)
+    if asked.software == "care-software" and asked.actor in {"professional", "application"}:
+        return _ground_of_care(asked) if asked.actor == "professional" else _ground_of_a_stay(asked)
     return None
+
+
+def _ground_of_a_stay(asked: Situation) -> str | None:
+    """Return what lets an establishment's software speak by itself: who comes, who leaves, and nothing else."""
+    if asked.purpose != "PATADMIN":
+        return None
+    if asked.action is Action.DECLARE_CARE and asked.declares == "admission" and asked.for_organisation:
+        return "admission-reported"
+    return "stay-ended" if asked.action is Action.END_CARE else None
 
 
 def _ground_of_care(asked: Situation) -> str | None:
@@ -443,6 +463,8 @@ class Life:
             secret=flow.secret,
             changes=flow.change.kind if flow.change else "",
             declares=care.evidence if care else "",
+            for_organisation=actor.organisation is not None,
+            own_stay=flow.action is Action.END_CARE and self._is_its_stay(flow, now),
             code_holds=care is not None and self._code_holds(care.code, len(self.facts), now),
             short_enough=care is not None and 0 < care.until - now <= _LONGEST[care.evidence],
             **self._spoken_for(flow),
@@ -522,6 +544,7 @@ class Life:
                 or flow.care is None
                 or now >= flow.care.until
                 or (flow.secret and not secret)
+                or self._ended(each)
             ):
                 continue
             stay = flow.care.evidence == "admission" and flow.actor.organisation
@@ -529,6 +552,28 @@ class Life:
             serves = {f"person:{actor.id}", f"organisation:{actor.organisation}"}
             if subject in serves and not self._blocked_anyhow(actor, place):
                 yield each
+
+    def _ended(self, declared: Fact) -> bool:
+        """Say whether she, or the establishment, put an end to what was declared."""
+        return any(
+            each.allowed and each.flow.change is not None and each.flow.change.ends == declared.id
+            for each in self.facts
+        )
+
+    def _is_its_stay(self, flow: Flow, now: int) -> bool:
+        """Say whether what an establishment would end is a stay there that lasts."""
+        return any(
+            flow.change is not None
+            and each.id == flow.change.ends
+            and each.allowed
+            and each.flow.care is not None
+            and each.flow.care.evidence == "admission"
+            and each.flow.actor.organisation == flow.actor.organisation
+            and now < each.flow.care.until
+            and not self._ended(each)
+            and not self._blocked_since(f"organisation:{flow.actor.organisation}", place)
+            for place, each in enumerate(self.facts)
+        )
 
     def _code_holds(self, code: str | None, before: int, now: int) -> bool:
         made = any(each.kind == "code" and code in each.members for each in self._in_force(now, before))

@@ -62,11 +62,19 @@ class Gives:
 
 @dataclass(frozen=True, slots=True)
 class Declares:
-    """A professional declares that he cares for her, for a time (ms); `counts`: the rules are to allow it."""
+    """Somebody declares that he cares for her, for a time (ms); `counts`: the rules are to allow it."""
 
     who: Actor
     evidence: Evidence
     lasts: int
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Discharges:
+    """An establishment's software reports the end of the newest stay; `counts`: the rules are to allow it."""
+
+    who: Actor
     counts: bool = True
 
 
@@ -87,7 +95,7 @@ class Passes:
     ms: int
 
 
-Step = Says | Ends | Gives | Declares | Represented | Passes
+Step = Says | Ends | Gives | Declares | Discharges | Represented | Passes
 
 
 # What a line wants, of which documents, what for.
@@ -158,6 +166,16 @@ def _at(who: Actor, kind: str) -> Actor:
     return replace(who, application=f"logiciel-{kind}", application_name=f"Logiciel {kind}", application_kind=kind)
 
 
+def _alone(structure: Actor, name: str, kind: str = "care-software") -> Actor:
+    """Return the software of somebody's structure with nobody behind it."""
+    software = _at(INSURER, kind)
+    place = structure.organisation, structure.organisation_name
+    return replace(software, id=name, name="Logiciel seul", organisation=place[0], organisation_name=place[1])
+
+
+_MOREAU_ALONE, _PETIT_ALONE = _alone(MOREAU, "logiciel-seul"), _alone(PETIT, "autre-logiciel-seul")
+
+
 PEOPLE: Final[dict[str, Actor]] = {
     "Camille": CAMILLE,
     "Camille, sur l'application d'un assureur": _at(CAMILLE, "insurer"),
@@ -188,13 +206,12 @@ PEOPLE: Final[dict[str, Actor]] = {
     "un annonceur": replace(_at(INSURER, "advertiser"), id="annonceur", name="Annonceur"),
     "un commerce": replace(_at(INSURER, "commercial"), id="commerce", name="Commerce"),
     "une application de bien-être": replace(_at(INSURER, "patient-frontend"), id="bien-etre", name="Bien-être"),
-    "le logiciel du cabinet Moreau, sans personne": replace(
-        _at(INSURER, "care-software"),
-        id="logiciel-seul",
-        name="Logiciel seul",
-        organisation=MOREAU.organisation,
-        organisation_name=MOREAU.organisation_name,
+    "le logiciel du cabinet Moreau, sans personne": _MOREAU_ALONE,
+    "le logiciel du cabinet Petit, sans personne": _PETIT_ALONE,
+    "un logiciel de soins d'aucune structure, sans personne": replace(
+        _MOREAU_ALONE, id="sans-structure", organisation=None, organisation_name=None
     ),
+    "une application grand public du cabinet Moreau, sans personne": _alone(MOREAU, "grand-public", "patient-frontend"),
     "le service des avis": NOTICES,
     "le service des documents": replace(NOTICES, id="documents", name="Prévention de Carnet"),
     "un service inconnu": replace(NOTICES, id="statistics", name="Statistiques"),
@@ -223,6 +240,7 @@ WANTS: Final[dict[str, Want]] = {
     "déclarer un rendez-vous pour 8 jours": Want(_CARE, "appointment", _VISIT + DAY),
     "déclarer une hospitalisation pour 90 jours": Want(_CARE, "admission", _ADMITTED),
     "déclarer une hospitalisation pour 91 jours": Want(_CARE, "admission", _ADMITTED + DAY),
+    "signaler la fin du séjour": Want(Action.END_CARE),
     "présenter son code pour 180 jours": Want(_CARE, "code", _CODED, "hers"),
     "présenter son code pour 181 jours": Want(_CARE, "code", _CODED + DAY, "hers"),
     "présenter son code pour une heure": Want(_CARE, "code", HOUR, "hers"),
@@ -294,6 +312,7 @@ PURPOSES: Final[dict[str, Purpose]] = {
     "pour un appel au SAMU": Purpose("ETREAT", reasoned=True, signed_in=0),
     "pour un appel au SAMU, identifié ce matin": Purpose("ETREAT", reasoned=True, signed_in=_THIS_MORNING),
     "pour un appel au SAMU, sans dire pourquoi": Purpose("ETREAT", signed_in=0),
+    "pour gérer un séjour": Purpose("PATADMIN"),
     "pour la prévenir": Purpose("NOTIFY"),
     "pour la prévention": Purpose("PREVENT"),
     "pour la prévention de la grippe": Purpose("PREVENT", "influenza"),
@@ -339,8 +358,10 @@ SITUATIONS: Final[dict[str, Step | None]] = {
     "le Dr Moreau présente le code": Declares(MOREAU, "code", _CODED),
     "le Dr Moreau présente le code pour une heure": Declares(MOREAU, "code", HOUR),
     "le Dr Petit présente le code": Declares(PETIT, "code", _CODED),
-    "le Dr Moreau déclare une hospitalisation": Declares(MOREAU, "admission", _ADMITTED),
-    "une consœur déclare une hospitalisation": Declares(COLLEAGUE, "admission", _ADMITTED),
+    "le cabinet Moreau signale une hospitalisation": Declares(_MOREAU_ALONE, "admission", _ADMITTED),
+    "le cabinet Moreau tente de signaler une hospitalisation": Declares(_MOREAU_ALONE, "admission", _ADMITTED, False),
+    "le cabinet Moreau signale la fin du séjour": Discharges(_MOREAU_ALONE),
+    "le cabinet Petit tente de signaler la fin du séjour": Discharges(_PETIT_ALONE, counts=False),
     "le Dr Moreau déclare un rendez-vous": Declares(MOREAU, "appointment", _VISIT),
     "une consœur déclare un rendez-vous": Declares(COLLEAGUE, "appointment", _VISIT),
     "le Dr Moreau déclare son accord oral": Declares(MOREAU, "declared", _ORAL),

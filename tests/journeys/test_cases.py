@@ -22,6 +22,7 @@ from tests.cases.vocabulary import (
     STAY,
     UNKNOWN_TYPE,
     Declares,
+    Discharges,
     Ends,
     Gives,
     Paper,
@@ -41,8 +42,12 @@ OUT_OF_REACH = {
     "exports-opposed",  # no interface copies a record yet
 }  # fmt: skip
 _MOST_OF_A_RULE = 4
-_REFUSED = {Action.LIST: 200, Action.READ: 404, Action.DEPOSIT: 403, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202}
-_ALLOWED = {Action.DEPOSIT: 201, Action.CHANGE_DIRECTIVES: 201, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202}
+_ESTABLISHMENT = ("application", "care-software")
+_REFUSED = {Action.LIST: 200, Action.READ: 404, Action.DEPOSIT: 403, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202,
+            Action.END_CARE: 202}  # fmt: skip
+_ALLOWED = {Action.DEPOSIT: 201, Action.CHANGE_DIRECTIVES: 201, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202,
+            Action.END_CARE: 202}  # fmt: skip
+_AIMS = {"patient": "PATRQT", "application": "PATADMIN"}
 # A body of POST /consent/directives names its subject by its kind.
 _FIELDS = {"person": "professional", "organisation": "organisation", "profession": "profession", "type": "type",
            "topic": "topic"}  # fmt: skip
@@ -95,12 +100,12 @@ class Visit:
         self._documents: list[str] = []
         self._oids: list[str] = []
         self._begun: dict[str, list[str]] = {}
-        self._code = INVENTED_CODE
+        self._code, self._stay = INVENTED_CODE, "0" * 32
 
     def caller(self, actor: Actor, purpose: Purpose | None = None) -> Caller:
         """Return an actor's software, under a purpose; by default the one for which he is there."""
         if purpose is None:
-            purpose = Purpose("PATRQT" if actor.kind == "patient" else "TREAT")
+            purpose = Purpose(_AIMS.get(actor.kind, "TREAT"))
         reason = Emergency(code="vital", text="La personne est inconsciente.") if purpose.reasoned else None
         return self._record.caller({
             "actor": actor.kind,
@@ -147,6 +152,8 @@ class Visit:
             return await caller.begin(kind="authorise", professional="899700000001")
         if want.action is Action.ANNOUNCE:
             return await caller.ask("POST", "/consent/announcements", json={"document": self._document})
+        if want.action is Action.END_CARE:
+            return await caller.ask("DELETE", f"/consent/care/{self._stay}")
         return await caller.ask("POST", "/consent/care", json=self._care(want.evidence, want.lasts, want.code))
 
     async def told(self) -> tuple[str, str]:
@@ -209,6 +216,11 @@ class Visit:
                 answer = await self.caller(who).ask("POST", "/consent/care", json=self._care(evidence, lasts, code))
                 # What does not count is answered like what does, but for a time or a code that is wrong in itself.
                 assert answer.status == 202 or (not counts and answer.status == 422), answer.body
+                if evidence == "admission" and counts:
+                    self._stay = answer.json()["id"]
+            case Discharges(who):
+                answer = await self.caller(who).ask("DELETE", f"/consent/care/{self._stay}")
+                assert answer.status == 202, answer.body
 
     def _about(self, step: Says) -> dict[str, Any]:
         if step.subject is None:
@@ -244,7 +256,8 @@ def _status(line: Line) -> int:
         return 403
     if line.rule == "code-wrong" or (line.want.code == "invented" and line.actor.kind == "professional"):
         return 422
-    if action in {Action.DECLARE_CARE, Action.ANNOUNCE} and line.actor.kind != "professional":
+    silent = line.actor.kind == "professional" or (line.actor.kind, line.actor.application_kind) == _ESTABLISHMENT
+    if action in {Action.DECLARE_CARE, Action.END_CARE, Action.ANNOUNCE} and not silent:
         return 403
     return _REFUSED.get(action, 403)
 

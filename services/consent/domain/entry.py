@@ -22,6 +22,7 @@ _CLASSES: dict[Action, LeafClass] = {
     Action.DEPOSIT: "deposit",
     Action.CHANGE_DIRECTIVES: "directive",
     Action.DECLARE_CARE: "directive",
+    Action.END_CARE: "directive",
     Action.ANNOUNCE: "directive",
 }
 

@@ -22,7 +22,7 @@ _WHOLE = {Action.LIST, Action.EXPORT}  # without a document named, all of the re
 # R.1111-48: whoever breaks the glass has just shown who he is.
 RECENT_SECONDS = 600
 _HOUR_MS = 3_600_000
-# How long a relation may last that a professional declares: his own word of the patient's consent, the shortest.
+# How long a relation may last that somebody else than the patient declares: his own word of her consent, the shortest.
 MOST_CARE_MS = {
     "declared": 24 * _HOUR_MS,
     "appointment": 7 * 24 * _HOUR_MS,
@@ -223,6 +223,8 @@ def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, An
         "delegated": holder is not None and rules.delegated(holder.role, flow.action, holder.scopes),
         "changes": flow.change.kind if flow.change else "",
         "declares": care.evidence if care else "",
+        "for_organisation": actor.organisation is not None,
+        "own_stay": flow.action is Action.END_CARE and record.stays(flow.change, actor, now),
         "code_holds": care is not None and record.code_holds(care.code, now),
         "short_enough": care is not None and now < care.until <= now + MOST_CARE_MS[care.evidence],
     }

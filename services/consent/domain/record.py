@@ -193,6 +193,9 @@ class Record:
         elif flow.action is Action.DECLARE_CARE:
             self.last_change = entry.version
             self._begin_care(entry)
+        elif flow.action is Action.END_CARE and flow.change is not None:
+            self.last_change = entry.version
+            self.care.pop(flow.change.ends or "", None)
         elif flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:
             self.last_change = entry.version
             self._change(flow.change, entry)
@@ -245,7 +248,7 @@ class Record:
     def stream_of(self, change: Change) -> str:
         """Return where a change of directives is told: with what it names, where that is secret."""
         if change.kind == "end":
-            ended = self.directives.get(change.ends or "")
+            ended = self.directives.get(change.ends or "") or self.care.get(change.ends or "")
             return ended.stream if ended else MAIN
         named = [
             each for each in self.documents.values()
@@ -254,6 +257,13 @@ class Record:
         # What is shown opens its stream, which is told to everybody.
         hidden = bool(named) and all(each.secret for each in named) and change.kind != "show-to-representatives"
         return named[0].stream if hidden else MAIN
+
+    def stays(self, change: Change | None, actor: Actor, now: int) -> bool:
+        """Say whether what a change ends is a stay, which lasts, in the structure that an actor acts for."""
+        stay = self.care.get(change.ends or "") if change else None
+        if stay is None or stay.evidence != "admission" or not stay.holds(now):
+            return False
+        return stay.subject == f"organisation:{actor.organisation}"
 
     def blocked(self, actor: Actor, now: int) -> bool:
         """Say whether the patient blocked this person or this organisation."""
@@ -297,6 +307,7 @@ class Record:
     def _change(self, change: Change, entry: Entry) -> None:
         if change.kind == "end":
             self.directives.pop(change.ends or "", None)
+            self.care.pop(change.ends or "", None)
             return
         if change.kind == "show-to-representatives":
             if (shown := self.documents.get(change.subject or "")) is not None:

@@ -39,7 +39,7 @@ _SOURCE: Final = {
 _ACTIONS: Final = {
     Action.DEPOSIT: "C", Action.LIST: "E", Action.READ: "R", Action.EXPORT: "R", Action.PREVENT: "E",
     Action.NOTIFY: "E", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R", Action.READ_DIRECTIVES: "R",
-    Action.CHANGE_DIRECTIVES: "U",
+    Action.CHANGE_DIRECTIVES: "U", Action.END_CARE: "U",
 }  # fmt: skip
 _WITHOUT_FLOW: Final = {"opened": "C", "abandoned": "D"}
 _ASKED: Final = {
@@ -165,6 +165,6 @@ def _rule(entry: Entry, outcome: Outcome, rules: Rules) -> Json:
 
 def _choice(flow: Flow) -> list[Json]:
     """Return the directive that a change began or ended."""
-    if flow.change is None:
+    if flow.change is None or flow.action is not Action.CHANGE_DIRECTIVES:
         return []
     return [{"what": {"reference": f"Consent/{flow.change.ends or flow.id}", "type": "Consent"}, "type": _CONSENT}]

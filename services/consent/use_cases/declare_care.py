@@ -1,4 +1,7 @@
-"""Declare a care relation (R.1111-46): a professional says what it rests on, and the patient learns it at once."""
+"""Declare a care relation (R.1111-46): somebody says what it rests on, and the patient learns it at once.
+
+A professional says it of himself, an establishment's software of a stay there.
+"""
 
 from services.consent.domain.flow import Action, Care
 from services.consent.domain.judging import MOST_CARE_MS
@@ -16,13 +19,16 @@ class WrongTime(ValueError):
 
 
 class DeclareCare:
-    """Journals a declaration; whether it was believed, the professional does not learn (EHDS, article 8)."""
+    """Journals a declaration; whether it was believed, who declares does not learn (EHDS, article 8)."""
 
     def __init__(self, flows: OwnFlows, ledger: Ledger, clock: Clock) -> None:
         self._flows, self._ledger, self._clock = flows, ledger, clock
 
-    async def __call__(self, asking: Asking, care: Care) -> None:
-        """Declare; raise WrongTime or WrongCode, and Refused for whoever is no professional or meets a red line."""
+    async def __call__(self, asking: Asking, care: Care) -> str:
+        """Declare, and return the flow: of a stay, the name under which its end is reported.
+
+        Raise WrongTime or WrongCode, and Refused for whoever cares for nobody or meets a red line.
+        """
         now = self._clock()
         if not now < care.until <= now + MOST_CARE_MS[care.evidence]:
             raise WrongTime
@@ -32,10 +38,11 @@ class DeclareCare:
         # By the code alone: a blocked professional's right code must not look wrong, nor his wrong one right.
         wrong = care.evidence == "code" and not state.code_holds(care.code, now)
         try:
-            await self._flows(asking, Action.DECLARE_CARE, care=care)
+            flow = (await self._flows(asking, Action.DECLARE_CARE, care=care)).flow.id
         except Refused as refused:
-            red_line = refused.decided.outcome is not None and refused.decided.outcome.verdict == "red-line"
-            if red_line or asking.actor.kind != "professional":
+            if not refused.silent:
                 raise
+            flow = refused.decided.flow.id
         if wrong:
             raise WrongCode
+        return flow

@@ -20,6 +20,7 @@ from services.consent.use_cases.announce_document import AnnounceDocument
 from services.consent.use_cases.change_directives import MOST_DIRECTIVES, ChangeDirectives
 from services.consent.use_cases.decide import Decide
 from services.consent.use_cases.declare_care import DeclareCare
+from services.consent.use_cases.end_stay import EndStay
 from services.consent.use_cases.make_codes import MakeCodes
 from services.consent.use_cases.read_directives import ReadDirectives
 from services.consent.use_cases.read_journal import ReadJournal
@@ -59,6 +60,7 @@ class Interface:
             change_directives=changing,
             make_codes=MakeCodes(changing),
             declare_care=DeclareCare(flows, ledger, self._clock),
+            end_stay=EndStay(flows),
             announce_document=AnnounceDocument(flows),
             read_directives=ReadDirectives(flows, ledger, self._clock),
             read_journal=ReadJournal(flows, ledger, self.journal, self._clock),

@@ -12,7 +12,7 @@ from services.consent.domain.codes import code_digest
 from services.consent.domain.flow import Action, Actor, Reason
 from services.consent.domain.judging import MOST_CARE_MS
 from tests.unit.chassis.asgi import Answer
-from tests.unit.consent.people import CAMILLE, INSURER, MOREAU, OTHER_RECORD, PETIT, RECORD, flow, opening
+from tests.unit.consent.people import CAMILLE, HOSPITAL, INSURER, MOREAU, OTHER_RECORD, PETIT, RECORD, flow, opening
 from tests.unit.consent.test_api import BLOCK, Interface, code
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -331,7 +331,8 @@ async def test_what_was_declared_ends_with_its_time(
         body["code"] = await hers(consent)
     if lasts is not None:
         body["until"] = _in(consent, lasts)
-    assert (await care(consent, body)).status == 202
+    by, purpose = (HOSPITAL, "PATADMIN") if evidence == "admission" else (MOREAU, "TREAT")
+    assert (await care(consent, body, by, purpose=purpose)).status == 202
     ends = lasts if lasts is not None else most
     for moved, verdict in ((0, "allowed"), (ends - 60_000, "allowed"), (ends + 1_000, "refused")):
         consent.ahead = moved

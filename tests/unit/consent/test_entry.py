@@ -89,7 +89,7 @@ def test_refused_and_allowed_have_the_same_class(verdict: Any) -> None:
         return leaf_class(flow(MOREAU, action, **more), Outcome(verdict, "rule"))
 
     kinds = {Action.DEPOSIT: "deposit", Action.CHANGE_DIRECTIVES: "directive", Action.DECLARE_CARE: "directive",
-             Action.ANNOUNCE: "directive"}  # fmt: skip
+             Action.END_CARE: "directive", Action.ANNOUNCE: "directive"}  # fmt: skip
     requests = [each for each in Action if each not in kinds]
     assert {classed(each) for each in requests} == {"request"}
     assert {each: classed(each) for each in kinds} == kinds

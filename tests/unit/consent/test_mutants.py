@@ -37,6 +37,10 @@ _reading = partial(
 )
 _announcing = partial(_reading, "professional", action=Action.ANNOUNCE, evidence="declared")
 _hers = partial(_reading, "patient", purpose="PATRQT", labels=frozenset({"INVISIBLE_PATIENT"}))
+_admitting = partial(
+    Situation, action=Action.DECLARE_CARE, purpose="PATADMIN", software="care-software", declares="admission",
+    for_organisation=True, short_enough=True, exists=True, habilitated=True,
+)  # fmt: skip
 _hers_alone = partial(Situation, "patient", purpose="PATRQT", software="patient-frontend", exists=True)
 _in_her_place = partial(
     Situation, "representative", purpose="PATRQT", software="patient-frontend", role="parent", minor=True,
@@ -83,7 +87,19 @@ _STRANGE = [
     _reading("professional", evidence="hearsay"),
     # To her, what is not announced is not even there: the rule is a second wall.
     *(_hers(action=each) for each in (Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY)),
+    # Nobody declares at all but professionals and establishments: whoever else tried is told the same.
+    *(
+        Situation(
+            each, Action.DECLARE_CARE, "TREAT", "care-software", role="parent", minor=True, delegated=True, **said
+        )
+        for each in ("patient", "representative", "professional", "application", "service")
+        for said in ({"declares": "declared", "ask_me": True, "short_enough": True}, {"declares": "declared"})
+    ),
+    _hers_alone(action=Action.DECLARE_CARE, blocked=True, short_enough=True),
+    _admitting("service"),
     # Only a declaration says what it rests on.
+    _admitting("application", action=Action.READ),
+    _reading("professional", evidence="patient", declares="admission"),
     _reading("professional", evidence="patient", declares="declared", ask_me=True),
     _reading("professional", evidence="patient", declares="code"),
     # Who may not read a result may not announce it either.

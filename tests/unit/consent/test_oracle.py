@@ -40,13 +40,13 @@ _YES = _NO.map(lambda each: not each)
 _ACTIONS, _KINDS = st.sampled_from(Action), st.sampled_from(get_args(ActorKind))
 _PURPOSES = st.sampled_from(
     ["PATRQT", "TREAT", "BTG", "ETREAT", "NOTIFY", "PREVENT", "COVERAGE", "HPAYMT", "CLMATTCH", "EMPLOYMENT", "HMARKT",
-     "COMMERCE", "HRESCH", "", "treat"]
+     "COMMERCE", "PATADMIN", "HRESCH", "", "treat"]
 )  # fmt: skip
 _LOOKS = st.sampled_from([Action.LIST, Action.READ])
 _CARES, _SEEN = st.just("professional"), st.sampled_from([Action.LIST, Action.READ, Action.EXPORT])
 # Who might ask what for what: else nearly every situation would be refused for want of any ground.
 _LIKELY = st.sampled_from(
-    ["looks", "looks", "looks", "breaks", "breaks", "writes", "reads", "governs", "serves", "speaks"]
+    ["looks", "looks", "looks", "breaks", "breaks", "writes", "reads", "governs", "serves", "speaks", "admits"]
 ).flatmap(
     {
         "looks": st.tuples(_CARES, _LOOKS, st.just("TREAT")),
@@ -57,6 +57,9 @@ _LIKELY = st.sampled_from(
         "reads": st.tuples(st.just("patient"), _SEEN, st.just("PATRQT")),
         "governs": st.tuples(st.just("patient"), _ACTIONS, st.just("PATRQT")),
         "speaks": st.tuples(st.just("representative"), _ACTIONS, st.just("PATRQT")),
+        "admits": st.tuples(
+            st.just("application"), st.sampled_from([Action.DECLARE_CARE, Action.END_CARE]), st.just("PATADMIN")
+        ),
         "serves": st.sampled_from([("service", Action.NOTIFY, "NOTIFY"), ("service", Action.PREVENT, "PREVENT")]),
     }.__getitem__
 )
@@ -86,6 +89,7 @@ _SITUATIONS = st.builds(
     minor=st.booleans(), deceased=_NO, stale=_NO, secret=_NO,
     role=st.sampled_from(["", "parent", "parent", "guardian", "family-authorisation", "caregiver", "cousin"]),
     delegated=_YES, changes=st.sampled_from(["", "authorise", "show-to-representatives"]),
+    for_organisation=_YES, own_stay=st.booleans(),
     code_holds=st.booleans(), short_enough=_YES, exists=_YES, own=st.booleans(), hidden=_NO,
     habilitated=_YES, labels=_LABELS,
 )  # fmt: skip
@@ -121,6 +125,9 @@ _PEOPLE = st.sampled_from(
         "le Dr Moreau, sur un logiciel grand public", "le logiciel du cabinet Moreau, sans personne",
     ))]
 )  # fmt: skip
+_STRUCTURES = st.sampled_from([
+    PEOPLE["le logiciel du cabinet Moreau, sans personne"], PEOPLE["le logiciel du cabinet Petit, sans personne"],
+])  # fmt: skip
 _CAREGIVERS = st.sampled_from([MOREAU, MOREAU, PETIT, PEOPLE["une consœur du cabinet Moreau"]])
 _AIMS = {
     "patient": "PATRQT",
@@ -147,6 +154,9 @@ _STEPS = st.one_of(
               [SCOPES, ("read",), ("govern",), ("journal", "read")]), st.booleans(), _NO),
     st.tuples(st.just("care"), _CAREGIVERS, st.sampled_from(["code", "code", "admission", "appointment", "declared"]),
               st.sampled_from([HOUR, DAY, DAY + 1, 7 * DAY, 90 * DAY, -HOUR]), st.sampled_from("kl")),
+    st.tuples(st.just("stay"), _STRUCTURES, st.sampled_from([DAY, 90 * DAY, 90 * DAY + 1])),
+    st.tuples(st.just("leave"), _STRUCTURES, _AT),
+    st.tuples(st.just("part"), _AT),
     st.tuples(st.just("say"), st.just("block"), st.sampled_from(_SOMEBODY), _LASTS),
     st.tuples(st.just("say"), st.just("authorise"), st.sampled_from([*_SOMEBODY, "profession:60"]), _LASTS),
     st.tuples(st.just("say"), st.just("treating-doctor"), st.sampled_from([PERSON, f"person:{PETIT.id}"]), _LASTS),
@@ -185,6 +195,7 @@ class _Lived:
     def __init__(self) -> None:
         self.book, self.life = Book(RULES), Life(RULES.habilitated)
         self.begun: list[str] = []
+        self.related: list[str] = []  # what was declared, counted or not
         for number, (actor, kind, episode) in enumerate([(PETIT, *_OF_THE_STAY), (MOREAU, _TYPES[0], None)]):
             self._deposit(actor, number, "a", "", kind, episode)
 
@@ -278,13 +289,33 @@ class _Lived:
             asked = replace(asked, documents=(), deposit=paper("another"))
         elif action is Action.CHANGE_DIRECTIVES:
             asked = replace(asked, documents=(), change=Change("authorise", PERSON))
+        elif action is Action.END_CARE:
+            asked = replace(asked, documents=(), change=self._ending(0))
         elif action is Action.DECLARE_CARE:
             asked = replace(asked, documents=(), care=Care("declared", self.book.now + DAY))
         self._put(asked)
 
     def _care(self, actor: Actor, evidence: Any, lasts: int, code: str) -> None:
         care = Care(evidence, self.book.now + lasts, code if evidence == "code" else None)
-        self._put(flow(actor, Action.DECLARE_CARE, care=care))
+        asked = flow(actor, Action.DECLARE_CARE, care=care)
+        self.related.append(asked.id)
+        self._put(asked)
+
+    def _stay(self, structure: Actor, lasts: int) -> None:
+        care = Care("admission", self.book.now + lasts)
+        asked = flow(structure, Action.DECLARE_CARE, care=care, purpose="PATADMIN")
+        self.related.append(asked.id)
+        self._put(asked)
+
+    def _leave(self, structure: Actor, at: int) -> None:
+        self._put(flow(structure, Action.END_CARE, change=self._ending(at), purpose="PATADMIN"))
+
+    def _part(self, at: int) -> None:
+        self._put(flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=self._ending(at)))
+
+    def _ending(self, at: int) -> Change:
+        """Return the end of what was declared, counted from the newest."""
+        return Change("end", ends=self.related[-1 - at % len(self.related)] if self.related else "none")
 
     def _begin(self, change: Change) -> None:
         asked = flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=change)
