@@ -19,11 +19,11 @@ from services.consent.domain.record import Directive
 from services.consent.domain.rules import Rules
 from services.consent.flows import actor_of
 from services.consent.own_flows import Asking, Refused
-from services.consent.phrases import entry_view
+from services.consent.phrases import entry_view, relation_view
 from services.consent.ports import OutcomeUnknown, RecordUnknown, RulesUnsettled, UnknownRules
 from services.consent.use_cases.change_directives import AlreadyOver, NothingSuch, TooMany
 from services.consent.use_cases.decide import Contended
-from services.consent.use_cases.declare_care import WrongCode, WrongTime
+from services.consent.use_cases.declare_care import OwnWordTooOften, WrongCode, WrongTime
 
 _T = TypeVar("_T")
 _RPPS_DIGITS, _DAY_MS = 11, 86_400_000
@@ -170,7 +170,10 @@ def router(room: Room) -> APIRouter:
     @routes.get("/directives")
     async def directives(caller: Token) -> dict[str, Any]:
         found = await tried(room, room.read_directives(asking(caller)))
-        return {"directives": [_directive(each) for each in found]}
+        return {
+            "directives": [_directive(each) for each in found.directives],
+            "care": [relation_view(each) for each in found.care],
+        }
 
     @routes.post("/codes", status_code=201)
     async def codes(body: CodesBody, caller: Token) -> dict[str, Any]:
@@ -233,6 +236,9 @@ async def tried(room: Room, work: Awaitable[_T]) -> _T:
         raise Problem(422, "care-time", "'until' is past, or further ahead than this evidence may last.") from None
     except WrongCode:
         raise Problem(422, "code-wrong", "This code is not valid: ask the patient for another one.") from None
+    except OwnWordTooOften:
+        rule = room.in_force.rules["own-word-too-often"]
+        raise Problem(409, rule.id, rule.sentence, rule=rule.id, law=rule.law) from None
     except RecordUnknown:
         raise Problem(503, "record-not-ready", "The record is being opened; try again in a moment.") from None
     except (OutcomeUnknown, Contended, RulesUnsettled):

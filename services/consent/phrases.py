@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from services.consent.domain.entry import Entry, Reviewing
 from services.consent.domain.flow import Action, Actor, Change, Flow
+from services.consent.domain.record import Relation
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
 
@@ -72,6 +73,7 @@ _CHOICES = {
     "open-hidden": "permis que ce que vous masquez soit vu en cas d'urgence",
     "oppose-export": "refusé toute copie complète de votre dossier",
 }
+_OVER = {"care": "l'accès de qui avait déclaré vous soigner"}
 _PRESETS = {"legal": "ce que la loi prévoit", "careful": "prudent", "closed": "fermé"}
 _SHOWN = {Action.LIST: "a vu la liste des documents", Action.READ: "a lu un document"}
 _IN_EMERGENCY = {"BTG": "en urgence, sans accord préalable", "ETREAT": "pour la régulation du SAMU"}
@@ -112,6 +114,24 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
         "refused": dict(outcome.refused),
         "rule": because,
         "phrase": _phrase(entry.at, flow, outcome.verdict, outcome.count, because["sentence"]),
+    }
+
+
+def relation_view(relation: Relation) -> dict[str, Any]:
+    """Return a declared care relation as the patient reads it: who, on what ground, since when and until when."""
+    place = relation.place or relation.organisation
+    whole = relation.subject.startswith("organisation:") and place is not None
+    who = place if whole else f"{relation.who} ({place})" if place else relation.who
+    return {
+        "id": relation.id,
+        "who": relation.who,
+        "organisation": relation.place,
+        "subject": relation.subject,
+        "evidence": relation.evidence,
+        "since": relation.since,
+        "until": relation.until,
+        "phrase": f"{who} peut lire votre dossier : {_EVIDENCE[relation.evidence]}, depuis {when(relation.since)}, "
+        f"jusqu'au {_until(relation.until)}. Vous pouvez y mettre fin.",
     }
 
 
@@ -228,7 +248,7 @@ def _changed(change: Change, *, hers: bool) -> str:  # noqa: PLR0911 - a table: 
     be = "vous êtes" if hers else "s'est"
     head, _, tail = (change.subject or "").partition(":")
     if change.kind == "end":
-        return "{have} mis fin à un de vos choix"
+        return f"{{have}} mis fin à {_OVER.get(head, 'un de vos choix')}"
     if change.kind == "preset":
         return f"{{have}} choisi le réglage d'ensemble « {_PRESETS[head]} »"
     if change.kind in _DOCTORS:

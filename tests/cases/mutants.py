@@ -48,6 +48,7 @@ _FACTS: Final = (
         "delegated",
         "for_organisation",
         "own_stay",
+        "word_too_often",
     ),
     ("samu_closed", "others_closed", "hidden_open", "reasoned", "recent"),
     ("exists", "own", "hidden", "habilitated"),

@@ -91,6 +91,7 @@ class Situation:
     declares: str = ""
     for_organisation: bool = False
     own_stay: bool = False
+    word_too_often: bool = False
     code_holds: bool = False
     short_enough: bool = False
     exists: bool = False
@@ -110,6 +111,7 @@ class Situation:
             "short_enough": self.short_enough,
             "for_organisation": self.for_organisation,
             "own_stay": self.own_stay,
+            "word_too_often": self.word_too_often,
             "minor": self.minor, "deceased": self.deceased, "stale": self.stale, "secret": self.secret,
             "role": self.role, "delegated": self.delegated, "changes": self.changes,
             "emergency": {
@@ -262,6 +264,8 @@ def _of_the_profession(asked: Situation) -> Iterator[str]:
             yield "code-wrong"
         if asked.declares == "admission":
             yield "admission-by-establishment"
+        if asked.word_too_often and asked.declares in {"declared", "appointment"}:
+            yield "own-word-too-often"
 
 
 def _ground(asked: Situation) -> str | None:
@@ -464,6 +468,7 @@ class Life:
             changes=flow.change.kind if flow.change else "",
             declares=care.evidence if care else "",
             for_organisation=actor.organisation is not None,
+            word_too_often=professional and self._said_too_often(actor.id, now),
             own_stay=flow.action is Action.END_CARE and self._is_its_stay(flow, now),
             code_holds=care is not None and self._code_holds(care.code, len(self.facts), now),
             short_enough=care is not None and 0 < care.until - now <= _LONGEST[care.evidence],
@@ -559,6 +564,20 @@ class Life:
             each.allowed and each.flow.change is not None and each.flow.change.ends == declared.id
             for each in self.facts
         )
+
+    def _said_too_often(self, who: str, now: int) -> bool:
+        """Say whether, since she had a part in it last, his own word alone was taken for hers thrice in thirty days."""
+        said: list[int] = []
+        for place, each in enumerate(self.facts):
+            care, by = each.flow.care, each.flow.actor
+            if care is None or each.flow.secret or (by.kind, by.id) != ("professional", who):
+                continue
+            if self._code_holds(care.code, place, each.at):
+                said = []
+            elif care.evidence in {"declared", "appointment"}:
+                said = [at for at in said if each.at - at < 30 * _DAY]
+                said += [each.at] if len(said) < 3 else []
+        return sum(now - at < 30 * _DAY for at in said) >= 3
 
     def _is_its_stay(self, flow: Flow, now: int) -> bool:
         """Say whether what an establishment would end is a stay there that lasts."""

@@ -99,9 +99,10 @@ class _Told:
                 self._begin(Change("code", until=self._until(lasts), members=(_CODES["hers"],)))
             case Ends(kind):
                 self.book.say("end", ends=self._begun[kind].pop())
-            case Declares(who, evidence, lasts, counts):
-                care = self._care(evidence, lasts, "hers" if evidence == "code" else None)
-                self._must(step, flow(who, Action.DECLARE_CARE, care=care, purpose=_aim(who)), counts)
+            case Declares(who, evidence, lasts, counts, times):
+                for _ in range(times):
+                    care = self._care(evidence, lasts, "hers" if evidence == "code" else None)
+                    self._must(step, flow(who, Action.DECLARE_CARE, care=care, purpose=_aim(who)), counts)
             case Discharges(who, counts):
                 self._must(step, flow(who, Action.END_CARE, change=self._leaving(), purpose=_aim(who)), counts)
 

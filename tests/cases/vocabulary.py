@@ -62,12 +62,13 @@ class Gives:
 
 @dataclass(frozen=True, slots=True)
 class Declares:
-    """Somebody declares that he cares for her, for a time (ms); `counts`: the rules are to allow it."""
+    """Somebody declares that he cares for her, for a time (ms), so many times; `counts`: the rules are to allow it."""
 
     who: Actor
     evidence: Evidence
     lasts: int
     counts: bool = True
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +356,10 @@ SITUATIONS: Final[dict[str, Step | None]] = {
     "elle fait un code pour un jour": Gives(DAY),
     "elle reprend son code": Ends("code"),
     # What professionals say of the care.
+    "le Dr Moreau déclare trois fois son accord oral": Declares(MOREAU, "declared", _ORAL, times=3),
+    "le Dr Moreau déclare trois fois un rendez-vous": Declares(MOREAU, "appointment", _VISIT, times=3),
+    "le Dr Moreau déclare deux fois son accord oral": Declares(MOREAU, "declared", _ORAL, times=2),
+    "le Dr Moreau tente trois fois de déclarer son accord oral": Declares(MOREAU, "declared", _ORAL, False, 3),
     "le Dr Moreau présente le code": Declares(MOREAU, "code", _CODED),
     "le Dr Moreau présente le code pour une heure": Declares(MOREAU, "code", HOUR),
     "le Dr Petit présente le code": Declares(PETIT, "code", _CODED),

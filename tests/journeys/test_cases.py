@@ -211,16 +211,21 @@ class Visit:
                 self._code = answer.json()["codes"][0]
             case Ends(kind):
                 assert (await self.patient.end(self._begun[kind].pop())).status == 200
-            case Declares(who, evidence, lasts, counts):
-                code = "hers" if evidence == "code" else None
-                answer = await self.caller(who).ask("POST", "/consent/care", json=self._care(evidence, lasts, code))
-                # What does not count is answered like what does, but for a time or a code that is wrong in itself.
-                assert answer.status == 202 or (not counts and answer.status == 422), answer.body
-                if evidence == "admission" and counts:
-                    self._stay = answer.json()["id"]
+            case Declares():
+                for _ in range(step.times):
+                    await self._declared(step)
             case Discharges(who):
                 answer = await self.caller(who).ask("DELETE", f"/consent/care/{self._stay}")
                 assert answer.status == 202, answer.body
+
+    async def _declared(self, step: Declares) -> None:
+        code = "hers" if step.evidence == "code" else None
+        body = self._care(step.evidence, step.lasts, code)
+        answer = await self.caller(step.who).ask("POST", "/consent/care", json=body)
+        # What does not count is answered like what does, but for a time or a code that is wrong in itself.
+        assert answer.status == 202 or (not step.counts and answer.status == 422), answer.body
+        if step.evidence == "admission" and step.counts:
+            self._stay = answer.json()["id"]
 
     def _about(self, step: Says) -> dict[str, Any]:
         if step.subject is None:
@@ -245,7 +250,7 @@ def _in(lasts: int) -> str:
     return (datetime.now(UTC) + timedelta(milliseconds=lasts)).isoformat()
 
 
-def _status(line: Line) -> int:
+def _status(line: Line) -> int:  # noqa: PLR0911 - a table: one end, one status
     """Return the status that the caller is to get: what professionals may not see looks like nothing."""
     action, verdict = line.want.action, line.verdict
     if verdict == "allowed":
@@ -254,6 +259,8 @@ def _status(line: Line) -> int:
         return 409
     if verdict == "red-line":
         return 403
+    if line.rule == "own-word-too-often":
+        return 409
     if line.rule == "code-wrong" or (line.want.code == "invented" and line.actor.kind == "professional"):
         return 422
     silent = line.actor.kind == "professional" or (line.actor.kind, line.actor.application_kind) == _ESTABLISHMENT

@@ -225,6 +225,7 @@ def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, An
         "declares": care.evidence if care else "",
         "for_organisation": actor.organisation is not None,
         "own_stay": flow.action is Action.END_CARE and record.stays(flow.change, actor, now),
+        "word_too_often": professional and record.word_taken_too_often(actor, now),
         "code_holds": care is not None and record.code_holds(care.code, now),
         "short_enough": care is not None and now < care.until <= now + MOST_CARE_MS[care.evidence],
     }

@@ -93,7 +93,10 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A care relation as a professional declared it. `id` is the cause of the entry, `subject` whom it serves."""
+    """A care relation as it was declared. `id` is the cause of the entry, `subject` whom it serves.
+
+    `who` declared it, for `organisation`, whose name was `place`.
+    """
 
     id: str
     evidence: str
@@ -102,6 +105,9 @@ class Relation:
     until: int
     entry: int = 0
     stream: str = MAIN
+    who: str = ""
+    organisation: str | None = None
+    place: str | None = None
 
     def holds(self, now: int) -> bool:
         """Say whether it lasts at a time (ms)."""
@@ -110,6 +116,9 @@ class Relation:
 
 # The strongest first: a professional's access cites the first that holds.
 EVIDENCE = ("patient", "treating-doctor", "code", "admission", "appointment", "declared")
+# What a professional says of her agreement without her: so often, then she must have a part in it again.
+OWN_WORDS = frozenset({"declared", "appointment"})
+MOST_OWN_WORDS, OWN_WORDS_MS = 3, 30 * 86_400_000
 # What each preset puts in the place of the general directives; whatever names somebody or something stays.
 PRESETS: dict[str, tuple[tuple[str, str | None], ...]] = {
     "legal": (),
@@ -156,6 +165,9 @@ class Record:
     deposits: dict[tuple[str, str], str] = field(default_factory=dict)  # (organisation, masterIdentifier) -> document
     care: dict[str, Relation] = field(default_factory=dict)
     spent: set[str] = field(default_factory=set)  # digests of one-time codes that were shown
+    words: dict[str, tuple[int, ...]] = field(
+        default_factory=dict
+    )  # person -> when his own word was all there was (ms)
     asked_anew: dict[str, int] = field(default_factory=dict)  # who was ever blocked -> the version of the newest block
     represented: Representation | None = None  # nothing was said: a living adult who governs alone
 
@@ -180,6 +192,11 @@ class Record:
             # Used by being shown: a second time it is wrong to everybody, or it would tell the blocked from the others.
             self.spent.add(flow.care.code)
             self.last_change = entry.version
+            if not flow.secret:
+                self.words.pop(f"person:{flow.actor.id}", None)  # she had a part in it
+        if flow.care and flow.care.evidence in OWN_WORDS and flow.actor.kind == "professional" and not flow.secret:
+            # Whether it was believed must not matter: how often he may say it would tell him what she chose.
+            self._count_word(flow.actor, entry)
         if outcome.verdict == "allowed":
             self._done(entry, flow, outcome)
 
@@ -265,6 +282,25 @@ class Record:
             return False
         return stay.subject == f"organisation:{actor.organisation}"
 
+    def relations(self, now: int) -> list[Relation]:
+        """Return what was declared and holds: not over, not ended, and not overtaken by a block."""
+        return [
+            each
+            for each in self.care.values()
+            if each.holds(now)
+            and each.entry
+            > max(self.asked_anew.get(name, 0) for name in (each.subject, f"organisation:{each.organisation}"))
+        ]
+
+    def words_of(self, actor: Actor, now: int) -> tuple[int, ...]:
+        """Return when a professional took his own word for hers of late, as often as it counts."""
+        said = self.words.get(f"person:{actor.id}", ())
+        return tuple(at for at in said if now - at < OWN_WORDS_MS)
+
+    def word_taken_too_often(self, actor: Actor, now: int) -> bool:
+        """Say whether a professional's own word has stood for hers as often as it may."""
+        return len(self.words_of(actor, now)) >= MOST_OWN_WORDS
+
     def blocked(self, actor: Actor, now: int) -> bool:
         """Say whether the patient blocked this person or this organisation."""
         return self._meant("block", actor, now)
@@ -344,8 +380,15 @@ class Record:
         whole = care.evidence == "admission" and actor.organisation
         subject = f"organisation:{actor.organisation}" if whole else f"person:{actor.id}"
         self.care[entry.cause] = Relation(
-            entry.cause, care.evidence, subject, entry.at, care.until, entry.version, entry.stream
-        )
+            entry.cause, care.evidence, subject, entry.at, care.until, entry.version, entry.stream,
+            who=actor.name, organisation=actor.organisation, place=actor.organisation_name,
+        )  # fmt: skip
+
+    def _count_word(self, actor: Actor, entry: Entry) -> None:
+        if self.word_taken_too_often(actor, entry.at):
+            return
+        self.words[f"person:{actor.id}"] = (*self.words_of(actor, entry.at), entry.at)
+        self.last_change = entry.version
 
     def _take_in(self, entry: Entry) -> None:
         flow, outcome = entry.flow, entry.outcome

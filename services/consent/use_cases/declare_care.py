@@ -5,6 +5,7 @@ A professional says it of himself, an establishment's software of a stay there.
 
 from services.consent.domain.flow import Action, Care
 from services.consent.domain.judging import MOST_CARE_MS
+from services.consent.domain.record import OWN_WORDS
 from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows, Refused
 from services.consent.ports import Clock, RecordUnknown
@@ -12,6 +13,10 @@ from services.consent.ports import Clock, RecordUnknown
 
 class WrongCode(ValueError):
     """The code is none of the patient's, is over, or was used."""
+
+
+class OwnWordTooOften(Exception):
+    """His own word has stood for the patient's as often as it may: he needs a code of hers."""
 
 
 class WrongTime(ValueError):
@@ -27,7 +32,7 @@ class DeclareCare:
     async def __call__(self, asking: Asking, care: Care) -> str:
         """Declare, and return the flow: of a stay, the name under which its end is reported.
 
-        Raise WrongTime or WrongCode, and Refused for whoever cares for nobody or meets a red line.
+        Raise WrongTime, WrongCode or OwnWordTooOften, and Refused for whoever cares for nobody or meets a red line.
         """
         now = self._clock()
         if not now < care.until <= now + MOST_CARE_MS[care.evidence]:
@@ -37,6 +42,8 @@ class DeclareCare:
             raise RecordUnknown
         # By the code alone: a blocked professional's right code must not look wrong, nor his wrong one right.
         wrong = care.evidence == "code" and not state.code_holds(care.code, now)
+        # By what he said himself, believed or not: that tells him nothing either.
+        too_often = care.evidence in OWN_WORDS and state.word_taken_too_often(asking.actor, now)
         try:
             flow = (await self._flows(asking, Action.DECLARE_CARE, care=care)).flow.id
         except Refused as refused:
@@ -45,4 +52,6 @@ class DeclareCare:
             flow = refused.decided.flow.id
         if wrong:
             raise WrongCode
+        if too_often:
+            raise OwnWordTooOften
         return flow

@@ -6,7 +6,7 @@ from services.identity.domain.representation import Representation
 # Purposes of use: HL7 v3 PurposeOfUse, and the local codes EMPLOYMENT and COMMERCE, which it lacks. What the red lines
 # refuse has a code too: whoever asks for it is to be refused by a public rule, and told which.
 BREAK_GLASS, REGULATION = "BTG", "ETREAT"  # any care professional (R.1111-48); the SAMU's doctor (L.1111-17)
-# What an establishment's software says by itself: that somebody is admitted there, or leaves. No professional's purpose.
+# What an establishment's software says by itself: who is admitted there, and who leaves. No professional's purpose.
 ADMINISTRATION = "PATADMIN"
 EMERGENCY_PURPOSES = frozenset({BREAK_GLASS, REGULATION})
 PURPOSES: dict[Kind, frozenset[str]] = {

@@ -26,10 +26,11 @@ EQUIVALENT = {
     "opposed: not for a Patient",
     # Of what does not exist, `no-such-document` refuses the same actions to everybody, and is the reason told.
     f"not-habilitated: {_ABSENT}",
-    # The same, and what is listed or read in secret is refused by the rule before.
+    # The same, and what is listed, read or announced in secret is refused by the rule before.
     f"secret-shows-secrets-only: {_ABSENT_IN_SECRET}",
     "secret-deposits-are-secret: for list too",
     "secret-deposits-are-secret: for read too",
+    "secret-deposits-are-secret: for announce too",
 }
 # What judging never asks, or does not tell apart; the rules say it all the same, and say it whoever asks.
 _reading = partial(
@@ -97,7 +98,9 @@ _STRANGE = [
     ),
     _hers_alone(action=Action.DECLARE_CARE, blocked=True, short_enough=True),
     _admitting("service"),
+    _hers_alone(action=Action.DECLARE_CARE, declares="declared", word_too_often=True, short_enough=True),
     # Only a declaration says what it rests on.
+    _reading("professional", evidence="patient", declares="declared", word_too_often=True),
     _admitting("application", action=Action.READ),
     _reading("professional", evidence="patient", declares="admission"),
     _reading("professional", evidence="patient", declares="declared", ask_me=True),

@@ -89,7 +89,7 @@ _SITUATIONS = st.builds(
     minor=st.booleans(), deceased=_NO, stale=_NO, secret=_NO,
     role=st.sampled_from(["", "parent", "parent", "guardian", "family-authorisation", "caregiver", "cousin"]),
     delegated=_YES, changes=st.sampled_from(["", "authorise", "show-to-representatives"]),
-    for_organisation=_YES, own_stay=st.booleans(),
+    for_organisation=_YES, own_stay=st.booleans(), word_too_often=_NO,
     code_holds=st.booleans(), short_enough=_YES, exists=_YES, own=st.booleans(), hidden=_NO,
     habilitated=_YES, labels=_LABELS,
 )  # fmt: skip
@@ -154,6 +154,8 @@ _STEPS = st.one_of(
               [SCOPES, ("read",), ("govern",), ("journal", "read")]), st.booleans(), _NO),
     st.tuples(st.just("care"), _CAREGIVERS, st.sampled_from(["code", "code", "admission", "appointment", "declared"]),
               st.sampled_from([HOUR, DAY, DAY + 1, 7 * DAY, 90 * DAY, -HOUR]), st.sampled_from("kl")),
+    st.tuples(st.just("words"), _CAREGIVERS, st.lists(st.sampled_from(["appointment", "declared"]), min_size=3,
+              max_size=4)),
     st.tuples(st.just("stay"), _STRUCTURES, st.sampled_from([DAY, 90 * DAY, 90 * DAY + 1])),
     st.tuples(st.just("leave"), _STRUCTURES, _AT),
     st.tuples(st.just("part"), _AT),
@@ -300,6 +302,10 @@ class _Lived:
         asked = flow(actor, Action.DECLARE_CARE, care=care)
         self.related.append(asked.id)
         self._put(asked)
+
+    def _words(self, actor: Actor, evidence: list[Any]) -> None:
+        for each in evidence:
+            self._care(actor, each, HOUR, "")
 
     def _stay(self, structure: Actor, lasts: int) -> None:
         care = Care("admission", self.book.now + lasts)
