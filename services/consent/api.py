@@ -4,17 +4,19 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
 from services.consent.bootstrap import Room
+from services.consent.codes_page import HEADERS, codes_page
 from services.consent.domain.codes import MOST_CODES, code_digest
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Care, Change, Evidence
-from services.consent.domain.judging import MOST_CARE_MS
+from services.consent.domain.judging import USUAL_CARE_MS
 from services.consent.domain.record import Directive
 from services.consent.domain.rules import Rules
 from services.consent.flows import actor_of
@@ -108,7 +110,7 @@ class DirectiveBody(BaseModel):
 class CareBody(BaseModel):
     """A care relation as a professional, or of a stay the establishment, declares it.
 
-    Without `until` it lasts as long as its evidence may.
+    Without `until` it lasts as long as its evidence may; by a code, for the day of a consultation (R.1111-46).
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -125,7 +127,7 @@ class CareBody(BaseModel):
 
     def care(self, record: str, now: int) -> Care:
         """Return the domain's word for it."""
-        until = int(self.until.timestamp() * 1000) if self.until else now + MOST_CARE_MS[self.evidence]
+        until = int(self.until.timestamp() * 1000) if self.until else now + USUAL_CARE_MS[self.evidence]
         return Care(self.evidence, until, code_digest(record, self.code) if self.code else None)
 
 
@@ -175,11 +177,17 @@ def router(room: Room) -> APIRouter:
             "care": [relation_view(each) for each in found.care],
         }
 
-    @routes.post("/codes", status_code=201)
-    async def codes(body: CodesBody, caller: Token) -> dict[str, Any]:
+    @routes.post("/codes", response_model=None)
+    async def codes(body: CodesBody, caller: Token, request: Request) -> Response:
+        """Make codes and tell them, this once: to a program in JSON, to a person as a page that prints."""
         until = room.clock() + body.days * _DAY_MS
         decided, made = await tried(room, room.make_codes(asking(caller), body.count, until))
-        return {"id": decided.flow.id, "codes": list(made), "until": _at(until)}
+        accept = request.headers.get("accept", "").lower()
+        once = {"Cache-Control": "no-store", "Vary": "Accept"}
+        if "text/html" in accept and "application/json" not in accept:
+            return HTMLResponse(codes_page(made, until), 201, headers=HEADERS | once)
+        said = {"id": decided.flow.id, "codes": list(made), "until": _at(until)}
+        return JSONResponse(said, 201, headers=once)
 
     @routes.post("/care", status_code=202)
     async def care(body: CareBody, caller: Token) -> dict[str, Any]:

@@ -29,6 +29,8 @@ MOST_CARE_MS = {
     "admission": 90 * 24 * _HOUR_MS,
     "code": 180 * 24 * _HOUR_MS,
 }
+# How long it lasts when nobody says. R.1111-46: explicit consent is given for a consultation; more must be asked for.
+USUAL_CARE_MS = MOST_CARE_MS | {"code": 24 * _HOUR_MS}
 _ABSENT = {
     "exists": False,
     "own": False,
