@@ -76,6 +76,8 @@ _CHOICES = {
 _OVER = {"care": "l'accès de qui avait déclaré vous soigner"}
 _PRESETS = {"legal": "ce que la loi prévoit", "careful": "prudent", "closed": "fermé"}
 _SHOWN = {Action.LIST: "a vu la liste des documents", Action.READ: "a lu un document"}
+# What an officer reviews, and whether French says "il" of it.
+_REVIEWED = {"emergency": ("l'accès en urgence", True), "declared-care": ("la déclaration d'accord oral", False)}
 _IN_EMERGENCY = {"BTG": "en urgence, sans accord préalable", "ETREAT": "pour la régulation du SAMU"}
 
 
@@ -143,9 +145,13 @@ def review_view(review: Review, access: Entry) -> dict[str, Any]:
     flow = access.flow
     if flow is None:
         raise ValueError("an access without a flow")
-    done = f"{_SHOWN[flow.action]}, {_IN_EMERGENCY[flow.purpose]}"
     why = flow.reason
-    because = f"Motif ({why.code}) : « {why.text} »." if why else "Aucun motif n'a été donné."
+    if flow.care is not None:
+        done = f"a déclaré avoir l'accord oral de la personne, jusqu'au {_until(flow.care.until)}"
+        because = "Elle seule peut le confirmer ; elle en a été avertie."
+    else:
+        done = f"{_SHOWN[flow.action]}, {_IN_EMERGENCY[flow.purpose]}"
+        because = f"Motif ({why.code}) : « {why.text} »." if why else "Aucun motif n'a été donné."
     return {
         "flow": review.flow,
         "record": review.record,
@@ -167,11 +173,13 @@ def _iso(at: int) -> str:
 def _reviewing(said: Reviewing, at: int) -> dict[str, Any]:
     """Return what the person reads of an officer: that he looked at an access, or what he answers about it."""
     officer = f"{said.by.name}, pour la protection des données de {said.by.organisation_name or said.by.organisation}"
-    access = f"l'accès en urgence du {when(said.at).removeprefix('le ')}"
+    name, masculine = _REVIEWED[said.of]
+    access = f"{name} du {when(said.at).removeprefix('le ')}"
     view = {"who": _who(said.by), "flow": said.flow}
     if said.answer is None:
         return view | {"phrase": f"{when(at).capitalize()}, {officer}, a examiné {access}."}
-    found = "il était justifié" if said.justified else "il n'était pas justifié"
+    it, just = ("il", "justifié") if masculine else ("elle", "justifiée")
+    found = f"{it} était {just}" if said.justified else f"{it} n'était pas {just}"
     phrase = f"{when(at).capitalize()}, {officer}, a répondu sur {access} : {found}. Réponse : « {said.answer} »"
     return view | {"answer": said.answer, "justified": said.justified, "phrase": phrase}
 

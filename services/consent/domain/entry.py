@@ -43,9 +43,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reviewing:
-    """What a data protection officer did about an access in an emergency: looked at it or, with an `answer`, closed it.
+    """What a data protection officer did about what had to be announced: looked at it or, with an `answer`, closed it.
 
-    `flow` is the access's, `at` its time (ms); `justified` is whether the officer found it so.
+    `flow` is the access's or the declaration's, `at` its time (ms); `justified` is whether the officer found it so.
     """
 
     flow: str
@@ -53,6 +53,7 @@ class Reviewing:
     by: Actor
     answer: str | None = None
     justified: bool | None = None
+    of: Announced = "emergency"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Announce an entry that must be told at once, and have what an emergency showed reviewed."""
+"""Announce an entry that must be told at once, and have reviewed what rested on one word alone."""
 
 from typing import Literal
 
 from chassis.sealing import Unsealable
 from services.consent.domain.entry import Entry
-from services.consent.domain.review import review_of, told_by_itself
+from services.consent.domain.review import rests_on_his_word, review_of, told_by_itself
 from services.consent.ports import Clock, Due, Journal, Notices, RecordUnknown
 
 End = Literal["told", "told-with-another", "told-before"]
@@ -24,7 +24,16 @@ class Announce:
                 await self._notices.pass_over(each)
                 return "told-with-another"
             review = review_of(entries[-1], self._clock())
+        elif each.kind == "declared-care" and (declared := await self._declared(each)) and rests_on_his_word(declared):
+            review = review_of(declared, self._clock())
         return "told" if await self._notices.tell(each, review) else "told-before"
+
+    async def _declared(self, each: Due) -> Entry | None:
+        """Return the declaration; None when it cannot be read: it is told all the same."""
+        try:
+            return await self._journal.by_cause(each.record, each.flow)
+        except (Unsealable, RecordUnknown):
+            return None
 
     async def _readable(self, each: Due) -> list[Entry]:
         """Return the record's emergencies up to this one; none when they cannot be read: it is told all the same."""
