@@ -99,12 +99,14 @@ class Post:
         """Return the headers of a request with a token of this record."""
         now = int(time.time())
         kid, private = self.tokens.private[0]
+        parent = {"representative": {"holder": "holder", "role": "parent"}} if actor == "representative" else {}
         token = AccessToken.model_validate(
             {
                 "sub": "somebody", "actor": actor, "name": "Camille Dupont", "purpose": "PATRQT", "record": record,
                 "application": Application(id="portail", name="Portail", kind="patient-frontend"), "patient": "A" * 43,
                 "auth_time": now, "iat": now, "exp": now + seconds, "jti": uuid4().hex,
             }
+            | parent
         )  # fmt: skip
         return {"Authorization": f"Bearer {issue(token, signing_jwk(kid, private))}"}
 
@@ -112,9 +114,10 @@ class Post:
         """Return an address of the service."""
         return f"http://127.0.0.1:{self.port}{path}"
 
-    async def inbox(self, record: str, query: str = "") -> Any:
-        """Return the record's inbox as its patient sees it."""
-        async with self.http.get(self.url(f"/notifications/inbox{query}"), headers=self.token(record)) as answer:
+    async def inbox(self, record: str, query: str = "", *, actor: str = "patient") -> Any:
+        """Return the record's inbox as its patient sees it, or whoever represents her."""
+        headers = self.token(record, actor=actor)
+        async with self.http.get(self.url(f"/notifications/inbox{query}"), headers=headers) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 
@@ -185,9 +188,13 @@ class Stream:
 
 
 @asynccontextmanager
-async def streaming(service: Post, record: str, *, seconds: int = 300, **headers: str) -> AsyncIterator[Stream]:
+async def streaming(
+    service: Post, record: str, *, seconds: int = 300, actor: str = "patient", **headers: str
+) -> AsyncIterator[Stream]:
     """Open a record's stream."""
-    said = service.token(record, seconds=seconds) | {name.replace("_", "-"): value for name, value in headers.items()}
+    said = service.token(record, actor=actor, seconds=seconds) | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
     async with service.http.get(service.url("/notifications/stream"), headers=said) as answer:
         assert answer.status == 200
         assert answer.content_type == "text/event-stream"

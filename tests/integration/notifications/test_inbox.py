@@ -147,7 +147,7 @@ async def test_reading_marks_one_item_and_only_ones_own(service: Post) -> None:
 
 
 @pytest.mark.parametrize("path", ["/notifications/inbox", "/notifications/stream"])
-async def test_only_the_patient_may_look(service: Post, path: str) -> None:
+async def test_only_the_patient_and_who_represents_her_may_look(service: Post, path: str) -> None:
     """A professional's or an application's token: 403; none, an expired or a broken one: 401; each as a problem."""
     record = new_record()
     for headers, status, code in (
