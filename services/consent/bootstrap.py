@@ -149,7 +149,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     flows, inscribe = OwnFlows(decide), Inscribe(ledger, journal, in_force, now_ms)
     change_directives = ChangeDirectives(flows, ledger, now_ms)
     notices = MongoNotices(mongo, outbox, reviews)
-    announce, acquaintances = Announce(notices, journal, now_ms), Acquaintances(journal)
+    announce, acquaintances = Announce(notices, journal, ledger, now_ms), Acquaintances(journal)
     consuming = Consuming("consent", settings.kafka, letters, settings.instance)
     subscribe(
         consuming,

@@ -109,7 +109,7 @@ class Due:
 
 
 class Notices(Protocol):
-    """What must be told at once.
+    """What must be told: at once and to whoever it concerns, or as an ordinary notice that consent may refuse.
 
     An entry is due from its own insert to the end of its announcement: no crash between the two can silence it.
     """
@@ -120,8 +120,14 @@ class Notices(Protocol):
     async def tell(self, each: Due, review: Review | None) -> bool:
         """Announce an entry, open its review, and have it due no longer, all or nothing; False when it was not due."""
 
+    async def reveal(self, each: Due, documents: Sequence[str]) -> bool:
+        """Tell of documents that an entry opened to the person, and have it due no longer; False when it was not due.
+
+        All or nothing; a document that is told of again is the same event to its readers.
+        """
+
     async def pass_over(self, each: Due) -> None:
-        """Have an entry due no longer: it was told with an earlier one."""
+        """Have an entry due no longer: it was told with an earlier one, or there is nothing to tell."""
 
 
 class Reviews(Protocol):

@@ -29,8 +29,8 @@ SENTENCES = {
 SENTENCES_FOR_ANOTHER = {
     Kind.NEW_DOCUMENT: "Un nouvel élément est arrivé dans le dossier de la personne que vous représentez.",
     Kind.EMERGENCY_ACCESS: (
-        "Un professionnel a consulté en urgence, sans accord préalable, le dossier de la personne que vous représentez. "
-        "Vous pouvez lire qui et pourquoi dans le journal de ce dossier, et demander des explications."
+        "Un professionnel a consulté en urgence, sans accord préalable, le dossier de la personne que vous représentez."
+        " Vous pouvez lire qui et pourquoi dans le journal de ce dossier, et demander des explications."
     ),
     Kind.DECLARED_CARE: (
         "Un professionnel a déclaré soigner la personne que vous représentez, avec un accord : oral, par un code, pour "

@@ -59,7 +59,7 @@ class Announcer:
     @property
     def announce(self) -> Announce:
         """The use case."""
-        return Announce(self.notices, self.consent.journal, now_ms)
+        return Announce(self.notices, self.consent.journal, self.consent.ledger, now_ms)
 
     async def emergency(self, actor: Actor = MOREAU, *, at: int | None = None, record: str = RECORD) -> str:
         """Have an emergency open a record; return the flow."""

@@ -6,18 +6,20 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from chassis.mongo import Mongo
 from chassis.settings import MongoSettings
-from contracts.consent import AccessAnnounced
+from contracts.consent import AccessAnnounced, DocumentRevealed
 from contracts.registry import decode, topic_of
 from services.consent import notices as notices_module
 from services.consent.domain.entry import Outcome, Reviewing
 from services.consent.domain.flow import Action, Reason
 from services.consent.domain.review import DPO, EVERY_RECORD, Review
 from services.consent.domain.rules import Judgement, Rules
+from services.consent.inscribing import Inscribe
 from services.consent.notices import MongoReviews, announcing
 from services.consent.ports import Due, Fate, Reviews
 from services.consent.use_cases.decide import Decide
@@ -236,6 +238,58 @@ async def test_a_kill_while_others_are_passed_over_tells_the_first(site: Site, t
     assert isinstance(fact, AccessAnnounced)
     assert fact.flow == first
     assert await site.announcer.open_reviews() == [first]
+
+
+async def _revealed(announcer: Announcer, record: str) -> str:
+    """Have a result deposited that she may not know of, and announced by its depositor; return the document."""
+    secret, decide = paper(uuid4().hex, visibility=("INVISIBLE_PATIENT",)), announcer.consent.decide
+    document = (await decide.one(flow(MOREAU, Action.DEPOSIT, record=record, deposit=secret))).documents[0].id
+    await decide.one(flow(MOREAU, Action.ANNOUNCE, document, record=record))
+    return document
+
+
+async def test_what_is_announced_or_revealed_is_due_with_its_entry(announcer: Announcer) -> None:
+    """A professional's entry and the sweep's: each comes due in its own insert, and is one fact of its document."""
+    consent = announcer.consent
+    first = await _revealed(announcer, RECORD)
+    inscribe = Inscribe(consent.ledger, consent.journal, consent.in_force, now_ms)
+    secret = paper("second", visibility=("INVISIBLE_PATIENT",))
+    second = (await consent.decide.one(flow(MOREAU, Action.DEPOSIT, deposit=secret))).documents[0].id
+    await inscribe(RECORD, f"revealed-{second}", "revealed", about=second)
+    due = await announcer.notices.due(10)
+    assert [each.kind for each in due] == ["revealed", "revealed"]
+    ends = [await announcer.announce(each) for each in due for _ in range(2)]
+    assert ends == ["told", "told-before"] * 2
+    facts = [DocumentRevealed.model_validate_json(said) for _, said in await announcer.told()]
+    assert {(each.record, each.document) for each in facts} == {(RECORD, first), (RECORD, second)}
+    assert [each.at for each in facts] == [each.at for each in due]
+    assert await announcer.open_reviews() == []
+
+
+async def test_a_document_announced_twice_is_one_event(announcer: Announcer) -> None:
+    """Nobody can fill her inbox by announcing the same result again and again."""
+    document = await _revealed(announcer, RECORD)
+    for _ in range(3):
+        await announcer.consent.decide.one(flow(MOREAU, Action.ANNOUNCE, document))
+    assert [await announcer.announce(each) for each in await announcer.notices.due(10)] == ["told"] * 4
+    assert len(await announcer.told()) == 1
+
+
+@pytest.mark.parametrize("point", ["consent.reveal.settled", "consent.reveal.added", "consent.reveal.told"])
+async def test_a_kill_while_a_revealed_document_is_told_neither_loses_nor_doubles(
+    site: Site, tap: Open, point: str
+) -> None:
+    """SIGKILL before, in and after the transaction, then another start: one event, and nothing left due."""
+    record = fresh_record()
+    await site.announcer.consent.open(record, f"opened-{record}")
+    heard = await tap(TOPIC)
+    document = await _revealed(site.announcer, record)
+    await site.dies_at(point)
+    await site.recovers()
+    (published,) = await heard.take(2, seconds=2)
+    _, fact = decode(published.headers, published.value)
+    assert isinstance(fact, DocumentRevealed)
+    assert (fact.record, fact.document, published.key) == (record, document, record.encode())
 
 
 @pytest.fixture(params=["memory", "motor", "pymongo"])

@@ -24,7 +24,7 @@ from chassis.mongo import Mongo
 from chassis.settings import MongoSettings
 from chassis.tokens import AccessToken, Application, issue, signing_jwk
 from chassis.trust import AnnouncedKeys
-from contracts.consent import FlowAnswer, SealingKeysAnnounced
+from contracts.consent import DocumentRevealed, FlowAnswer, SealingKeysAnnounced
 from contracts.documents import Deposited
 from contracts.fact import Fact
 from contracts.identity import TokenKeysAnnounced
@@ -94,6 +94,10 @@ class Post:
         """Say that a document stands; return the event's id."""
         fact = Deposited(record=record, document=document, version=1, digest="A" * 43, size=1)
         return await self.publish(fact, event_id)
+
+    async def revealed(self, record: str, event_id: str | None = None) -> str:
+        """Say that a document that was kept from the patient is hers now; return the event's id."""
+        return await self.publish(DocumentRevealed(record=record, document=DOCUMENT, at=1_780_000_000_000), event_id)
 
     def token(self, record: str, *, actor: str = "patient", seconds: int = 300) -> dict[str, str]:
         """Return the headers of a request with a token of this record."""

@@ -286,6 +286,7 @@ class MemoryNotices:
         self._journal, self._reviews = journal, reviews
         self._settled: set[tuple[str, str]] = set()
         self.told: list[Due] = []
+        self.revealed: list[tuple[str, str]] = []
 
     async def due(self, limit: int) -> list[Due]:
         """Return what must be told and was not."""
@@ -307,6 +308,15 @@ class MemoryNotices:
         self.told.append(each)
         if review is not None:
             self._reviews.open(review)
+        return True
+
+    async def reveal(self, each: Due, documents: Sequence[str]) -> bool:
+        """Tell of what is hers now."""
+        await asyncio.sleep(0)
+        if (each.record, each.flow) in self._settled:
+            return False
+        self._settled.add((each.record, each.flow))
+        self.revealed += [(each.record, document) for document in documents]
         return True
 
     async def pass_over(self, each: Due) -> None:
