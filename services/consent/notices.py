@@ -13,8 +13,10 @@ from chassis.outbox import Outbox
 from chassis.sealing import canonical, derive, encrypt
 from contracts.consent import AccessAnnounced, DocumentRevealed
 from contracts.fact import Fact
+from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.entry import Reviewing
 from services.consent.domain.review import EVERY_RECORD, Review
+from services.consent.domain.treating_doctor import DoctorNotice
 from services.consent.ports import Clock, Due, RecordKeys
 from services.consent.store import MongoJournal
 
@@ -28,9 +30,9 @@ _log = logs.get("notices")
 class MongoNotices:
     """The journal's rows that are due; what is told goes to the outbox in the transaction that says so."""
 
-    def __init__(self, mongo: Mongo, outbox: Outbox, reviews: "MongoReviews") -> None:
+    def __init__(self, mongo: Mongo, outbox: Outbox, reviews: "MongoReviews", doctors: MongoDoctorNotices) -> None:
         self._mongo, self._rows = mongo, mongo[MongoJournal.COLLECTION]
-        self._outbox, self._reviews = outbox, reviews
+        self._outbox, self._reviews, self._doctors = outbox, reviews, doctors
 
     async def due(self, limit: int) -> list[Due]:
         """Return entries that are due, the oldest first; by state, for a cursor would pass over what commits late."""
@@ -40,8 +42,8 @@ class MongoNotices:
             for row in await cursor.to_list(limit)
         ]
 
-    async def tell(self, each: Due, review: Review | None) -> bool:
-        """Add the fact, open the review, have the entry due no longer; False when it was not due."""
+    async def tell(self, each: Due, review: Review | None = None, doctor: DoctorNotice | None = None) -> bool:
+        """Add the fact, the review and the doctor's row, have the entry due no longer; False when it was not due."""
         if each.kind == "revealed":
             raise ValueError("an ordinary notice is no access that nobody may silence")
         fact = AccessAnnounced(record=each.record, kind=each.kind, flow=each.flow, at=each.at)
@@ -55,6 +57,9 @@ class MongoNotices:
             if review is not None:
                 await self._reviews.open(review, session)
                 faults.point("consent.announce.review-opened")
+            if doctor is not None:
+                await self._doctors.add(doctor, session)
+                faults.point("consent.announce.doctor-added")
             await self._add(each, fact, event_id, session)
             faults.point("consent.announce.added")
             return True

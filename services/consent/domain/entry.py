@@ -7,7 +7,8 @@ from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, F
 from services.consent.domain.representation import Representation
 
 Kind = Literal[
-    "opened", "represented", "decision", "abandoned", "revealed", "activated", "looked-at-review", "reviewed"
+    "opened", "represented", "decision", "abandoned", "revealed", "activated", "looked-at-review", "reviewed",
+    "told-doctor",
 ]  # fmt: skip
 # What an entry gives to tell. An emergency and declared care at once, whatever the person prefers
 # (docs/adr/0009-what-cannot-be-silenced.md); what was revealed to her by an ordinary notice, which may be refused.
@@ -44,9 +45,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reviewing:
-    """What a data protection officer did about an access in an emergency: looked at it or, with an `answer`, closed it.
+    """What somebody did about an access in an emergency: learnt of it or, with an `answer`, closed its review.
 
-    `flow` is the access's, `at` its time (ms); `justified` is whether the officer found it so.
+    A data protection officer looks and answers, a treating doctor is told. `flow` is the access's, `at` its time (ms);
+    `justified` is whether the officer found it so.
     """
 
     flow: str
@@ -73,7 +75,7 @@ class Entry:
     outcome: Outcome | None = None
     about: str | None = None  # the document of an `abandoned` or `revealed` entry, the digest of an `activated` one
     representation: Representation | None = None  # of a `represented` entry
-    reviewing: Reviewing | None = None  # of `looked-at-review` and `reviewed`
+    reviewing: Reviewing | None = None  # of `looked-at-review`, `reviewed` and `told-doctor`
 
     @property
     def announces(self) -> Announced | None:

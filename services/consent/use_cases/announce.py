@@ -1,4 +1,4 @@
-"""Announce an entry that must be told, and have what an emergency showed reviewed."""
+"""Announce an entry that must be told; an emergency's is told to the treating doctor too, and is reviewed."""
 
 from typing import Literal
 
@@ -7,6 +7,7 @@ from chassis.sealing import Unsealable
 from services.consent.domain.entry import Entry
 from services.consent.domain.record import UNANNOUNCED
 from services.consent.domain.review import review_of, told_by_itself
+from services.consent.domain.treating_doctor import DoctorNotice, notice_of
 from services.consent.ledger import Ledger
 from services.consent.ports import Clock, Due, Journal, Notices, RecordUnknown
 
@@ -24,13 +25,14 @@ class Announce:
         """Announce; again, or by two at once, changes nothing."""
         if each.kind == "revealed":
             return await self._revealed(each)
-        review = None
+        review = doctor = None
         if each.kind == "emergency" and (entries := await self._readable(each)):
             if not told_by_itself(entries):
                 await self._notices.pass_over(each)
                 return "told-with-another"
             review = review_of(entries[-1], self._clock())
-        return "told" if await self._notices.tell(each, review) else "told-before"
+            doctor = await self._doctor(entries[-1])
+        return "told" if await self._notices.tell(each, review, doctor) else "told-before"
 
     async def _readable(self, each: Due) -> list[Entry]:
         """Return the record's emergencies up to this one; none when they cannot be read: it is told all the same."""
@@ -39,6 +41,14 @@ class Announce:
         except (Unsealable, RecordUnknown):
             return []
         return found if found and found[-1].cause == each.flow else []
+
+    async def _doctor(self, access: Entry) -> DoctorNotice | None:
+        """Return what the treating doctor is to be told; None where the record does not say who that is."""
+        try:
+            state = await self._ledger.folded(access.record)
+        except (Unsealable, RecordUnknown):
+            return None  # the person is told all the same
+        return notice_of(access, state, self._clock()) if state else None
 
     async def _revealed(self, each: Due) -> End:
         """Tell of what an entry opened to the person."""

@@ -54,7 +54,7 @@ _REVIEWING = st.builds(
 _ENTRIES = st.builds(
     Entry, _TEXT, st.integers(1, 10**9), _TEXT, st.just("main"), st.integers(1, 10**9), _NUMBER, _TEXT,
     st.sampled_from(["deposit", "request", "emergency", "directive", "other"]),
-    st.sampled_from(["opened", "represented", "decision", "abandoned", "revealed", "looked-at-review", "reviewed"]),
+    st.sampled_from(get_args(Kind)),
     flow=st.none() | _FLOWS, outcome=st.none() | _OUTCOMES, about=_MAYBE,
     representation=st.none() | _REPRESENTATIONS, reviewing=st.none() | _REVIEWING,
 )  # fmt: skip
