@@ -130,7 +130,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     snapshots, bundles = MongoSnapshots(mongo, record_keys), MongoBundles(mongo, record_keys)
     outbox, letters = Outbox(mongo, "consent"), DeadLetters(mongo, "carnet.consent")
     relay, reviews = Relay(mongo, settings.kafka, settings.instance), MongoReviews(mongo, record_keys)
-    doctors = MongoDoctorNotices(mongo)
+    doctors = MongoDoctorNotices(mongo, record_keys)
     for each in (record_keys, journal, snapshots, document_keys, reviews, doctors, bundles, outbox, letters, relay):
         await each.prepare()
     activations, archive = Activations(journal, bundles), Archive(bundles)

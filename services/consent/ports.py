@@ -151,7 +151,7 @@ class Reviews(Protocol):
 
 
 class DoctorNotices(Protocol):
-    """What treating doctors are to be told. Rows name a doctor, a record, a flow and a time, and go after 90 days."""
+    """What treating doctors are to be told, for 90 days. Rows name a record, a flow and a time; nobody."""
 
     async def of(self, doctor: str, record: str, before: tuple[int, str] | None, limit: int) -> list[DoctorNotice]:
         """Return what a doctor is to be told, the newest access first, from behind (at, flow).

@@ -56,7 +56,7 @@ class Announcer:
     @property
     def doctors(self) -> MongoDoctorNotices:
         """What treating doctors are to be told."""
-        return MongoDoctorNotices(self.consent.mongo)
+        return MongoDoctorNotices(self.consent.mongo, self.consent.record_keys)
 
     @property
     def notices(self) -> MongoNotices:
