@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -112,6 +112,15 @@ class Site:
             sys.executable, "-m", "services.consent", "run", *roles, cwd=_ROOT,
             env={**os.environ, **self.environment, "CARNET_FAULT": fault}, stdout=DEVNULL, stderr=DEVNULL,
         )  # fmt: skip
+
+    async def told(self, *words: str) -> tuple[int, str]:
+        """Run a command of the service to its end; return its exit code and the last line that it said."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.consent", *words, cwd=_ROOT,
+            env={**os.environ, **self.environment}, stdout=PIPE, stderr=STDOUT,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        return process.returncode or 0, said.decode().splitlines()[-1]
 
     @asynccontextmanager
     async def serving(self, fault: str = "") -> AsyncIterator[asyncio.subprocess.Process]:

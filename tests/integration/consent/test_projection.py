@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from chassis import consuming as taking
 from chassis import kafka
@@ -209,7 +209,6 @@ async def test_an_event_that_nobody_can_read(land: Land, key: str) -> None:
         await eventually(heard_since)  # no beat waits behind what could not be read
         assert await aside() == [letter]
         assert await land.letters.drop(letter)
-        assert not await land.letters.drop(letter)
         await land.becomes(sick, sound, stale=False)
 
 
@@ -278,3 +277,17 @@ async def test_the_producer_puts_a_record_where_its_beats_are_looked_for(
     sent = await asyncio.gather(*[producer.send_and_wait(topic, b"", key=each.encode()) for each in records])
     assert [each.partition for each in sent] == [partition_of(each.encode(), PARTITIONS) for each in records]
     assert len({each.partition for each in sent}) == PARTITIONS
+
+
+async def test_an_operator_drops_a_letter_by_its_id(site: Site) -> None:
+    """The command forgets that one and says so; of a letter that is none it says that too."""
+    letters = DeadLetters(site.announcer.consent.mongo, "carnet.consent")
+    await letters.prepare()
+    for offset in (1, 2):
+        event = ConsumerRecord(TOPIC, 0, offset, 0, 0, None, b"{", None, -1, -1, ())
+        await letters.add(event, LookupError())
+    first, second = await letters.all()
+    assert (await letters.aside(TOPIC)).unknown
+    assert await site.told("dead-letters", "drop", first.id) == (0, f"{first.id}  dropped")
+    assert await letters.all() == [second]
+    assert await site.told("dead-letters", "drop", first.id) == (1, "no such letter")

@@ -212,6 +212,9 @@ async def test_it_looks_again_and_again(world: World, monkeypatch: pytest.Monkey
         world.away = False
         await turns()
         assert not world.projection.stale(RECORD)
+        world.aside = Aside(TOPIC, unknown=True)
+        await turns()
+        assert projection.STALE._value.get() == PARTITIONS
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
