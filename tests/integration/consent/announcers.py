@@ -151,11 +151,11 @@ class Site:
             await ended(process)
 
     async def ask(
-        self, actor: Actor, method: str, path: str, body: Any = None, *, record: str = EVERY_RECORD
+        self, actor: Actor, method: str, path: str, body: Any = None, *, record: str = EVERY_RECORD, **said: Any
     ) -> tuple[int, Any]:
         """Ask as an actor, with a token as identity gives it; return status and body. A server that dies: status 0."""
         kid, private = self.token_keys.private[0]
-        token = access_token(actor, record=record, key=signing_jwk(kid, private))
+        token = access_token(actor, record=record, key=signing_jwk(kid, private), **said)
         try:
             async with self.http.request(
                 method, self.base + path, json=body, headers={"Authorization": f"Bearer {token}"}

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,9 +20,11 @@ from chassis.mongo import Mongo
 from chassis.repeating import Repeated, repeat
 from chassis.roles import background
 from chassis.settings import KafkaSettings, MongoSettings
+from chassis.tokens import Representative
 from contracts.identity import RepresentationChanged
 from contracts.registry import Envelope, catalogue, encode
 from services.consent.consumers import subscribe
+from services.consent.domain.representation import Representation
 from services.consent.inscribing import Inscribe
 from services.consent.projection import TOPIC, IdentityProjection, MongoBeats
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
@@ -34,6 +37,7 @@ from tests.integration.consent.conftest import Start
 from tests.integration.consent.processes import Process, now_ms
 from tests.integration.deciding import new_record
 from tests.integration.observing import eventually
+from tests.unit.consent.people import CAMILLE, PARENT, RECORD, holder
 
 ALLOWED_MS = 2_500  # thirty seconds, shortened: identity beats faster here
 PARTITIONS = catalogue()[TOPIC].partitions
@@ -291,3 +295,28 @@ async def test_an_operator_drops_a_letter_by_its_id(site: Site) -> None:
     assert await site.told("dead-letters", "drop", first.id) == (0, f"{first.id}  dropped")
     assert await letters.all() == [second]
     assert await site.told("dead-letters", "drop", first.id) == (1, "no such letter")
+
+
+async def test_a_parent_is_answered_by_a_process_as_long_as_identity_is_heard(site: Site) -> None:
+    """Refused before a beat, let in behind one, refused once it is too old; her child is answered all along."""
+    consent, store = site.announcer.consent, MongoBeats(site.announcer.consent.mongo)
+    await consent.open(RECORD, "opened-by-identity")
+    inscribe = Inscribe(consent.ledger, consent.journal, consent.in_force, now_ms)
+    await RepresentRecord(inscribe)(RECORD, Representation(1, True, False, (holder(PARENT),)), "event-1")
+    site.environment["CARNET_CONSENT_STALE_SECONDS"] = "2.5"
+    acting = {"purpose": "PATRQT", "representative": Representative(holder=PARENT.id, role="parent")}
+
+    async def answers(status: int) -> Any:
+        code, said = await site.ask(PARENT, "GET", "/consent/directives", record=RECORD, **acting)
+        return said if code == status else None
+
+    async with site.serving():
+        assert (await eventually(lambda: answers(403)))["rule"] == "projection-stale"
+        await store.note(partition_of(RECORD.encode(), PARTITIONS), now_ms(), 1)
+        await eventually(lambda: answers(200))
+        assert (await eventually(lambda: answers(403)))["rule"] == "projection-stale"
+        code, _ = await site.ask(CAMILLE, "GET", "/consent/directives", record=RECORD)
+        assert code == 200
+    flows = [entry.flow for entry in await consent.entries() if entry.flow]
+    assert {flow.stale for flow in flows if flow.actor.kind == "representative"} == {True, False}
+    assert not any(flow.stale for flow in flows if flow.actor.kind == "patient")
