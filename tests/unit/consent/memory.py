@@ -347,3 +347,32 @@ class MemoryNotices:
     async def pass_over(self, each: Due) -> None:
         """Settle without telling."""
         self._settled.add((each.record, each.flow))
+
+
+class MemoryBeats:
+    """How far identity was heard, in a dictionary."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[int, int]] = {}
+
+    async def note(self, partition: int, at: int, offset: int) -> None:
+        """Keep the newest."""
+        await asyncio.sleep(0)
+        if partition not in self.rows or self.rows[partition][0] < at:
+            self.rows[partition] = (at, offset)
+
+    async def heard(self) -> dict[int, int]:
+        """Return until when each partition was heard."""
+        await asyncio.sleep(0)
+        return {partition: at for partition, (at, _) in self.rows.items()}
+
+
+class MemoryProjection:
+    """The records of which nothing was heard: none, unless a test names them."""
+
+    def __init__(self, *unheard: str) -> None:
+        self.unheard = set(unheard)
+
+    def stale(self, record: str) -> bool:
+        """Say whether it is one of them."""
+        return record in self.unheard
