@@ -7,7 +7,7 @@ from typing import Any
 
 from chassis.sealing import new_key
 from services.consent.domain.entry import MAIN, Entry, Reviewing
-from services.consent.domain.record import UNANNOUNCED, UNANNOUNCED_MS, Document, Record
+from services.consent.domain.record import UNANNOUNCED, Document, Record, month_after
 from services.consent.domain.review import EVERY_RECORD, Review
 from services.consent.domain.rules import Rules
 from services.consent.domain.snapshot import dump, load
@@ -183,7 +183,7 @@ class MemoryKeys:
         for (record, each), new in zip(documents, held, strict=True):
             self.rows[record, each.id, each.version] = (new.key, "pending")
             if UNANNOUNCED in each.visibility:
-                self.visible_at[record, each.id] = each.deposited_at + UNANNOUNCED_MS
+                self.visible_at[record, each.id] = month_after(each.deposited_at)
         return held
 
     async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
