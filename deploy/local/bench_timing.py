@@ -47,7 +47,7 @@ class Question:
 
 
 class Timing:
-    """A minor with a secret, one without, their parent, and a doctor from whom something is masked."""
+    """A minor with secrets, one without, their parent, and a doctor who does not treat them."""
 
     def __init__(self, stack: Stack, session: aiohttp.ClientSession, key: OKPKey) -> None:
         self._stack, self._session, self._key = stack, session, key
@@ -65,7 +65,9 @@ class Timing:
         def theirs(child: Person) -> Caller:
             return self._caller(child, representative=Representative(holder=parent.record, role="parent"))
 
-        doctor = self._caller(with_secret)
+        def stranger(child: Person) -> Caller:
+            return self._caller(child)
+
         questions = [
             Question("a parent lists: with secrets, without", lambda: theirs(with_secret).search(),
                      lambda: theirs(without).search(), 200),
@@ -73,7 +75,12 @@ class Timing:
                      lambda: theirs(without).journal(_count=20), 200),
             Question("a parent reads: a secret, nothing", lambda: theirs(with_secret).read(secret),
                      lambda: theirs(with_secret).read(absent), 404),
-            Question("a doctor reads: masked, nothing", lambda: doctor.read(masked), lambda: doctor.read(absent), 404),
+            Question("a stranger lists: with secrets, without", lambda: stranger(with_secret).search(),
+                     lambda: stranger(without).search(), 200),
+            Question("a stranger reads: a secret, nothing", lambda: stranger(with_secret).read(secret),
+                     lambda: stranger(with_secret).read(absent), 404),
+            Question("a stranger reads: masked, nothing", lambda: stranger(with_secret).read(masked),
+                     lambda: stranger(with_secret).read(absent), 404),
         ]  # fmt: skip
         found = {each.name: await self._asked(each) for each in questions}
         console.print(_table(found))

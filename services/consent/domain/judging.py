@@ -130,6 +130,10 @@ class _Bench:
             # What is announced by this very flow is no secret any more, but for one that is kept from representatives.
             apart = [each for each in apart if each[1].verdict != "allowed" or each[0].secret]
             reserved = [each for each, *_ in apart]
+        if not self._flow.documents:
+            # Who asked for the whole and gets nothing of them is told in the main entry; an entry more for each would
+            # take a time by which he could tell that they are there.
+            apart = [each for each in apart if each[1].verdict == "allowed"]
         known = [each for each in asked if each not in reserved]
         outcome, released = self._outcome(known)
         all_reserved = bool(reserved) and bool(self._flow.documents) and not known

@@ -76,6 +76,16 @@ def test_a_doctor_s_list_counts_for_her_what_she_may_know(book: Book) -> None:
     assert (reserved.stream, reserved.flow.documents) == (secret, (secret,))  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("label", ["INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"])
+def test_a_stranger_s_list_takes_one_entry_whatever_is_there(book: Book, label: str) -> None:
+    """An entry more for each that he may not see would take a time by which he could tell of them."""
+    for number in range(3):
+        book.deposit(paper(f"secret {number}", visibility=(label,)), by=COLLEAGUE)
+    before = len(book.entries)
+    assert book.ask(flow(PETIT, Action.LIST)).outcome.verdict == "refused"
+    assert [each.stream for each in book.entries[before:]] == [MAIN]
+
+
 def test_a_reading_of_both_is_told_apart(book: Book) -> None:
     """Of a flow that names both, the main entry does not even hold the other's name."""
     known, secret = book.deposit(paper("known"), by=COLLEAGUE), book.deposit(SECRET, by=COLLEAGUE)
