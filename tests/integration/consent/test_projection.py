@@ -324,7 +324,7 @@ async def test_a_parent_is_answered_by_a_process_as_long_as_identity_is_heard(si
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
 async def test_what_cannot_be_told_apart_may_be_anybody_s(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many letters, or one from before letters said whose they are; another topic's and consumer's count nothing."""
+    """Too many letters, or one from before letters said whose they are; what is elsewhere counts nothing."""
     mongo = (await start()).mongo
     mine, other = DeadLetters(mongo, "carnet.consent"), DeadLetters(mongo, "carnet.other")
     await mine.prepare()
