@@ -92,7 +92,7 @@ class Journal(Protocol):
         """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
-        """Return in order, up to a version, the entries by which an emergency opened a record."""
+        """Return in order, up to a version, the main stream's entries by which an emergency opened a record."""
 
     async def demand(self, policies: str) -> None:
         """Take in only entries of the rules of this digest: from its return on no other is inserted, by any process."""

@@ -126,8 +126,11 @@ class MongoJournal:
         return await self._opened(record, self._rows.find(where).sort("version", -1).limit(limit))
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
-        """Return in order, up to a version, the entries by which an emergency opened a record."""
-        where = {"record": record, "class": "emergency", "version": {"$lte": to}}
+        """Return in order, up to a version, the entries by which an emergency opened a record, of the main stream.
+
+        What stands elsewhere was told to nobody, so nothing may count as told with it.
+        """
+        where = {"record": record, "class": "emergency", "stream": MAIN, "version": {"$lte": to}}
         return await self._opened(record, self._rows.find(where).sort("version", 1))
 
     async def demand(self, policies: str) -> None:

@@ -174,11 +174,12 @@ async def test_of_many_at_once_one_wins(journal: Journal) -> None:
 
 
 async def test_emergencies_are_found_up_to_a_version(journal: Journal) -> None:
-    """Those that let somebody in, of this record, in order; neither requests nor what comes after."""
+    """Those that let somebody in, of this record's main stream, in order; neither requests nor what comes after."""
     first, last = emergency(), replace(emergency(), version=4, n=4)
     request = replace(emergency(), version=3, n=3, leaf_class="request")
-    await _write(journal, [opening(), opening(OTHER_RECORD), first, request, last])
-    assert await journal.emergencies(RECORD, 4) == [first, last]
+    aside = replace(emergency(), version=5, n=1, stream="secret")
+    await _write(journal, [opening(), opening(OTHER_RECORD), first, request, last, aside])
+    assert await journal.emergencies(RECORD, 5) == [first, last]
     assert await journal.emergencies(RECORD, 3) == [first]
     assert await journal.emergencies(OTHER_RECORD, 9) == []
 

@@ -116,7 +116,8 @@ class MemoryJournal:
     async def emergencies(self, record: str, to: int) -> list[Entry]:
         """Return what an emergency opened, up to a version."""
         await asyncio.sleep(0)
-        return [each for each in self.entries[record] if each.version <= to and each.leaf_class == "emergency"]
+        found = [each for each in self.entries[record] if each.version <= to and each.stream == MAIN]
+        return [each for each in found if each.leaf_class == "emergency"]
 
 
 class MemoryBundles:
