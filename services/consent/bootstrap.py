@@ -173,7 +173,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         reveal_documents=RevealDocuments(ledger, inscribe, document_keys, now_ms),
         read_directives=ReadDirectives(flows, ledger, now_ms),
         read_journal=ReadJournal(flows, ledger, journal, now_ms),
-        read_traces=ReadTraces(flows, journal),
+        read_traces=ReadTraces(flows, ledger, journal, now_ms),
         read_reviews=ReadReviews(reviews, journal, inscribe),
         answer_review=AnswerReview(reviews, journal, inscribe),
         announcing=lambda: announcing(mongo, notices, announce, now_ms),

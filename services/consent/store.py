@@ -114,11 +114,14 @@ class MongoJournal:
         found = await self._opened(record, self._rows.find({"record": record, "cause": cause}))
         return found[0] if found else None
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
-        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
+    async def page(  # noqa: PLR0917 - what narrows a search
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries, the newest first, from below a version; of a period (ms), of some streams."""
         where: dict[str, Any] = {"record": record}
+        if streams is not None:
+            where["stream"] = {"$in": list(streams)}
         if before is not None:
             where["version"] = {"$lt": before}
         if period := {name: at for name, at in (("$gte", since), ("$lt", until)) if at is not None}:

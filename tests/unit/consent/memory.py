@@ -98,9 +98,10 @@ class MemoryJournal:
         await asyncio.sleep(0)
         return next((each for each in self.entries.get(record, []) if each.cause == cause), None)
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
+    async def page(  # noqa: PLR0917 - the port's
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
         """Return entries, the newest first."""
         await asyncio.sleep(0)
         found = [
@@ -109,6 +110,7 @@ class MemoryJournal:
             if (before is None or each.version < before)
             and (since is None or since <= each.at)
             and (until is None or each.at < until)
+            and (streams is None or each.stream in streams)
         ]
         return found[::-1][:limit]
 

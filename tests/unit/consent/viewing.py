@@ -1,6 +1,5 @@
 """Consent's whole interface on ports in memory: one open record, a clock that a test moves, and its callers."""
 
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +10,7 @@ from chassis.tokens import TokenVerifier
 from chassis.web import create_app
 from services.consent.__main__ import SERVICE
 from services.consent.acquaintances import Acquaintances
-from services.consent.domain.flow import Action, Actor, ActorKind, Deposit
+from services.consent.domain.flow import Action, Actor, Deposit
 from services.consent.domain.rules import Rules
 from services.consent.in_force import Archive
 from services.consent.ledger import Ledger
@@ -34,8 +33,8 @@ from tests.unit.consent.test_flows import KEY, access_token, now_ms
 class Viewing:
     """Every route that consent serves, as `python -m services.consent serve` puts them together."""
 
-    def __init__(self, rules: Rules = RULES, reads: Mapping[ActorKind, Action] | None = None) -> None:
-        self.journal, self.ahead = MemoryJournal(), 0
+    def __init__(self, rules: Rules = RULES) -> None:
+        self.journal, self.bundles, self.ahead = MemoryJournal(), MemoryBundles(), 0
         self.journal.entries[RECORD] = [opening()]
         ledger, verifier = Ledger(self.journal, MemorySnapshots()), TokenVerifier()
         in_force = Unchanging(rules)
@@ -46,7 +45,7 @@ class Viewing:
         room: Any = SimpleNamespace(
             clock=self.clock,
             in_force=in_force,
-            archive=Archive(MemoryBundles()),
+            archive=Archive(self.bundles),
             verifier=verifier,
             settings=SimpleNamespace(public_base="https://carnet.test"),
             change_directives=changing,
@@ -54,7 +53,7 @@ class Viewing:
             declare_care=DeclareCare(flows, ledger, self.clock),
             read_directives=ReadDirectives(flows, ledger, self.clock),
             read_journal=ReadJournal(flows, ledger, self.journal, self.clock),
-            read_traces=ReadTraces(flows, self.journal, reads),
+            read_traces=ReadTraces(flows, ledger, self.journal, self.clock),
             preview_change=PreviewChange(
                 flows, ledger, changing, acquaintances=met, in_force=in_force, clock=self.clock
             ),
