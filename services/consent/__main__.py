@@ -14,6 +14,7 @@ from chassis.web import Check
 from contracts.consent import SealingKeysAnnounced
 from services.consent.api import router
 from services.consent.bootstrap import Room, bootstrap, desk
+from services.consent.emergencies_api import emergencies_router
 from services.consent.fhir_api import PLACE, fhir_error, fhir_router
 from services.consent.review_api import review_router
 from services.consent.rules_api import rules_router
@@ -62,7 +63,8 @@ async def _announced(room: Room) -> list[Repeated]:
 
 
 def _routers(room: Room) -> list[APIRouter]:
-    return [router(room), views_router(room), fhir_router(room), review_router(room), rules_router(room)]
+    told = (review_router(room), emergencies_router(room))
+    return [router(room), views_router(room), fhir_router(room), *told, rules_router(room)]
 
 
 def _checks(room: Room) -> dict[str, Check]:

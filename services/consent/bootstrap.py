@@ -22,6 +22,7 @@ from contracts.consent import DepositUnconfirmed
 from services.consent.acquaintances import Acquaintances
 from services.consent.bundles import MongoBundles
 from services.consent.consumers import subscribe
+from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.bundle import Bundle
 from services.consent.domain.rules import POLICIES
 from services.consent.flows import Judge
@@ -49,6 +50,7 @@ from services.consent.use_cases.open_record import OpenRecord
 from services.consent.use_cases.preview_change import PreviewChange
 from services.consent.use_cases.question_deposits import QuestionDeposits
 from services.consent.use_cases.read_directives import ReadDirectives
+from services.consent.use_cases.read_emergencies import ReadEmergencies
 from services.consent.use_cases.read_journal import ReadJournal
 from services.consent.use_cases.read_reviews import ReadReviews
 from services.consent.use_cases.read_rules import ReadRules
@@ -80,6 +82,7 @@ class Room:
     read_journal: ReadJournal
     read_reviews: ReadReviews
     answer_review: AnswerReview
+    read_emergencies: ReadEmergencies
     announcing: Callable[[], Coroutine[Any, Any, None]]
     read_traces: ReadTraces
     preview_change: PreviewChange
@@ -127,7 +130,8 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     snapshots, bundles = MongoSnapshots(mongo, record_keys), MongoBundles(mongo, record_keys)
     outbox, letters = Outbox(mongo, "consent"), DeadLetters(mongo, "carnet.consent")
     relay, reviews = Relay(mongo, settings.kafka, settings.instance), MongoReviews(mongo, record_keys)
-    for each in (record_keys, journal, snapshots, document_keys, reviews, bundles, outbox, letters, relay):
+    doctors = MongoDoctorNotices(mongo, record_keys)
+    for each in (record_keys, journal, snapshots, document_keys, reviews, doctors, bundles, outbox, letters, relay):
         await each.prepare()
     activations, archive = Activations(journal, bundles), Archive(bundles)
     in_force = RulesInForce(activations, archive)
@@ -148,8 +152,8 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     decide = Decide(ledger, journal, document_keys, in_force, now_ms)
     flows, inscribe = OwnFlows(decide), Inscribe(ledger, journal, in_force, now_ms)
     change_directives = ChangeDirectives(flows, ledger, now_ms)
-    notices = MongoNotices(mongo, outbox, reviews)
-    announce, acquaintances = Announce(notices, journal, now_ms), Acquaintances(journal)
+    notices = MongoNotices(mongo, outbox, reviews, doctors)
+    announce, acquaintances = Announce(notices, journal, ledger, now_ms), Acquaintances(journal)
     consuming = Consuming("consent", settings.kafka, letters, settings.instance)
     subscribe(
         consuming,
@@ -176,6 +180,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         read_traces=ReadTraces(flows, ledger, journal, now_ms),
         read_reviews=ReadReviews(reviews, journal, inscribe),
         answer_review=AnswerReview(reviews, journal, inscribe),
+        read_emergencies=ReadEmergencies(doctors, journal, ledger, inscribe, now_ms),
         announcing=lambda: announcing(mongo, notices, announce, now_ms),
         preview_change=PreviewChange(
             flows, ledger, change_directives, acquaintances=acquaintances, in_force=in_force, clock=now_ms

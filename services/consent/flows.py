@@ -12,6 +12,7 @@ from chassis.tokens import AccessToken, TokenRefused, TokenVerifier
 from contracts.consent import FlowAnswer, FlowQuestion, Grant
 from services.consent.decisions import tell
 from services.consent.domain.flow import Action, Actor, Deposit, Flow, Reason
+from services.consent.domain.rules import NOTHING_THERE
 from services.consent.ports import Held, InForce
 from services.consent.use_cases.decide import Decide, Decided
 
@@ -19,7 +20,7 @@ from services.consent.use_cases.decide import Decide, Decided
 _OWN_FLOWS = {"notifications": (Action.NOTIFY, "NOTIFY", "Avis de Carnet")}
 
 
-# To a representative, what the person keeps from them is not even there: no reason speaks of it.
+# What is not there needs no reason; to a representative, what the person keeps from them is not even there.
 _TOLD = frozenset({"patient", "representative"})
 
 
@@ -103,7 +104,8 @@ class Judge:
         outcome, flow = decided.outcome, decided.flow
         if outcome is None or decided.entry is None:
             return FlowAnswer(outcome="stale")
-        if outcome.verdict == "red-line" or (outcome.verdict == "refused" and flow.actor.kind in _TOLD):
+        hers = outcome.verdict == "refused" and flow.actor.kind in _TOLD and outcome.rule != NOTHING_THERE
+        if outcome.verdict == "red-line" or hers:
             rule = self._in_force.judged_by(decided.entry.policies)[outcome.rule]
             return FlowAnswer(outcome=outcome.verdict, rule=rule.id, law=rule.law, sentence=rule.sentence)
         if outcome.verdict != "allowed":

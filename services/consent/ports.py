@@ -10,6 +10,7 @@ from services.consent.domain.entry import Announced, Entry, Reviewing
 from services.consent.domain.record import Document, Record
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
+from services.consent.domain.treating_doctor import DoctorNotice
 
 Clock = Callable[[], int]
 """Unix time in milliseconds."""
@@ -113,7 +114,7 @@ class Due:
 
 
 class Notices(Protocol):
-    """What must be told at once.
+    """What must be told: at once and to whoever it concerns, or as an ordinary notice that consent may refuse.
 
     An entry is due from its own insert to the end of its announcement: no crash between the two can silence it.
     """
@@ -121,11 +122,20 @@ class Notices(Protocol):
     async def due(self, limit: int) -> list[Due]:
         """Return entries that are due, the oldest first."""
 
-    async def tell(self, each: Due, review: Review | None) -> bool:
-        """Announce an entry, open its review, and have it due no longer, all or nothing; False when it was not due."""
+    async def tell(self, each: Due, review: Review | None = None, doctor: DoctorNotice | None = None) -> bool:
+        """Announce an entry, open its review, keep what the treating doctor is to be told, have it due no longer.
+
+        All or nothing; False when it was not due.
+        """
+
+    async def reveal(self, each: Due, documents: Sequence[str]) -> bool:
+        """Tell of documents that an entry opened to the person, and have it due no longer; False when it was not due.
+
+        All or nothing; a document that is told of again is the same event to its readers.
+        """
 
     async def pass_over(self, each: Due) -> None:
-        """Have an entry due no longer: it was told with an earlier one."""
+        """Have an entry due no longer: it was told with an earlier one, or there is nothing to tell."""
 
 
 class Reviews(Protocol):
@@ -142,6 +152,16 @@ class Reviews(Protocol):
 
     async def close(self, review: Review, said: Reviewing) -> None:
         """Keep the answer under the record's key and close the review; a closed one stays as it is."""
+
+
+class DoctorNotices(Protocol):
+    """What treating doctors are to be told, for 90 days. Rows name a record, a flow and a time; nobody."""
+
+    async def of(self, doctor: str, record: str, before: tuple[int, str] | None, limit: int) -> list[DoctorNotice]:
+        """Return what a doctor is to be told, the newest access first, from behind (at, flow).
+
+        `record` is the one that the asker may know of, or `EVERY_RECORD`.
+        """
 
 
 class Snapshots(Protocol):

@@ -7,10 +7,13 @@ from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, F
 from services.consent.domain.representation import Representation
 
 Kind = Literal[
-    "opened", "represented", "decision", "abandoned", "revealed", "activated", "looked-at-review", "reviewed"
+    "opened", "represented", "decision", "abandoned", "revealed", "activated", "looked-at-review", "reviewed",
+    "told-doctor",
 ]  # fmt: skip
-# What the person must learn at once, whatever she prefers (docs/adr/0009-what-cannot-be-silenced.md).
-Announced = Literal["emergency", "declared-care"]
+# What an entry gives to tell. An emergency and declared care at once, whatever the person prefers
+# (docs/adr/0009-what-cannot-be-silenced.md); what was revealed to her by an ordinary notice, which may be refused.
+Announced = Literal["emergency", "declared-care", "revealed"]
+_TOLD: dict[Action, Announced] = {Action.DECLARE_CARE: "declared-care", Action.ANNOUNCE: "revealed"}
 # The classes of the public log: nobody who knows when he asked can tell that he was refused.
 LeafClass = Literal["deposit", "request", "emergency", "directive", "other"]
 MAIN = "main"
@@ -42,9 +45,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reviewing:
-    """What a data protection officer did about an access in an emergency: looked at it or, with an `answer`, closed it.
+    """What somebody did about an access in an emergency: learnt of it or, with an `answer`, closed its review.
 
-    `flow` is the access's, `at` its time (ms); `justified` is whether the officer found it so.
+    A data protection officer looks and answers, a treating doctor is told. `flow` is the access's, `at` its time (ms);
+    `justified` is whether the officer found it so.
     """
 
     flow: str
@@ -71,21 +75,22 @@ class Entry:
     outcome: Outcome | None = None
     about: str | None = None  # the document of an `abandoned` or `revealed` entry, the digest of an `activated` one
     representation: Representation | None = None  # of a `represented` entry
-    reviewing: Reviewing | None = None  # of `looked-at-review` and `reviewed`
+    reviewing: Reviewing | None = None  # of `looked-at-review`, `reviewed` and `told-doctor`
 
     @property
     def announces(self) -> Announced | None:
-        """What must be told about this entry at once; None for nearly all.
+        """What must be told about this entry; None for nearly all.
 
-        What she may not know of yet tells nothing: its stream opens with the document's announcement.
+        What she may not know of yet tells nothing: the entry that opens its stream does, which is of the main one.
         """
         flow, outcome = self.flow, self.outcome
-        if flow is None or outcome is None or self.stream != MAIN:
+        if self.stream != MAIN:
             return None
+        if flow is None or outcome is None:
+            return "revealed" if self.kind == "revealed" else None
         if shown_in_emergency(flow, outcome):
             return "emergency"
-        declared = flow.action is Action.DECLARE_CARE and outcome.verdict == "allowed"
-        return "declared-care" if declared else None
+        return _TOLD.get(flow.action) if outcome.verdict == "allowed" else None
 
     @property
     def clear(self) -> dict[str, Any]:

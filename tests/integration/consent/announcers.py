@@ -16,6 +16,7 @@ import aiohttp
 from chassis.outbox import Outbox
 from chassis.tokens import signing_jwk
 from chassis.trust import AnnouncedKeys
+from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.entry import Outcome
 from services.consent.domain.flow import Action, Actor, Reason
 from services.consent.domain.review import EVERY_RECORD
@@ -40,6 +41,7 @@ class Announcer:
         """Create the collections."""
         await self.outbox.prepare()
         await self.reviews.prepare()
+        await self.doctors.prepare()
 
     @property
     def outbox(self) -> Outbox:
@@ -52,14 +54,19 @@ class Announcer:
         return MongoReviews(self.consent.mongo, self.consent.record_keys)
 
     @property
+    def doctors(self) -> MongoDoctorNotices:
+        """What treating doctors are to be told."""
+        return MongoDoctorNotices(self.consent.mongo, self.consent.record_keys)
+
+    @property
     def notices(self) -> MongoNotices:
         """What is due."""
-        return MongoNotices(self.consent.mongo, self.outbox, self.reviews)
+        return MongoNotices(self.consent.mongo, self.outbox, self.reviews, self.doctors)
 
     @property
     def announce(self) -> Announce:
         """The use case."""
-        return Announce(self.notices, self.consent.journal, now_ms)
+        return Announce(self.notices, self.consent.journal, self.consent.ledger, now_ms)
 
     async def emergency(self, actor: Actor = MOREAU, *, at: int | None = None, record: str = RECORD) -> str:
         """Have an emergency open a record; return the flow."""

@@ -11,6 +11,7 @@ from services.consent.domain.record import UNANNOUNCED, UNANNOUNCED_MS, Document
 from services.consent.domain.review import EVERY_RECORD, Review
 from services.consent.domain.rules import Rules
 from services.consent.domain.snapshot import dump, load
+from services.consent.domain.treating_doctor import DoctorNotice
 from services.consent.ports import Due, Fate, Held, Kept, KeyMissing, Unconfirmed, UnknownRules
 
 _CHANGING = {"deposit", "directive", "other", "emergency"}
@@ -281,13 +282,36 @@ class MemoryReviews:
         ]
 
 
+class MemoryDoctorNotices:
+    """What treating doctors are to be told, in a dictionary."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], DoctorNotice] = {}
+
+    def add(self, notice: DoctorNotice) -> None:
+        """Add a row; one that stands stays."""
+        self.rows.setdefault((notice.record, notice.flow), notice)
+
+    async def of(self, doctor: str, record: str, before: tuple[int, str] | None, limit: int) -> list[DoctorNotice]:
+        """Return what a doctor is to be told, the newest first."""
+        await asyncio.sleep(0)
+        his = [
+            each for each in self.rows.values() if each.doctor == doctor and record in {EVERY_RECORD, each.record}
+        ]  # fmt: skip
+        found = sorted(his, key=lambda each: (each.at, each.flow), reverse=True)
+        return [each for each in found if before is None or (each.at, each.flow) < before][:limit]
+
+
 class MemoryNotices:
     """What is due, by the journal in memory, and what was told."""
 
-    def __init__(self, journal: MemoryJournal, reviews: MemoryReviews) -> None:
-        self._journal, self._reviews = journal, reviews
+    def __init__(
+        self, journal: MemoryJournal, reviews: MemoryReviews, doctors: "MemoryDoctorNotices | None" = None
+    ) -> None:
+        self._journal, self._reviews, self._doctors = journal, reviews, doctors or MemoryDoctorNotices()
         self._settled: set[tuple[str, str]] = set()
         self.told: list[Due] = []
+        self.revealed: list[tuple[str, str]] = []
 
     async def due(self, limit: int) -> list[Due]:
         """Return what must be told and was not."""
@@ -300,7 +324,7 @@ class MemoryNotices:
         ]
         return sorted(found, key=lambda each: each.at)[:limit]
 
-    async def tell(self, each: Due, review: Review | None) -> bool:
+    async def tell(self, each: Due, review: Review | None = None, doctor: DoctorNotice | None = None) -> bool:
         """Tell what is due."""
         await asyncio.sleep(0)
         if (each.record, each.flow) in self._settled:
@@ -309,6 +333,17 @@ class MemoryNotices:
         self.told.append(each)
         if review is not None:
             self._reviews.open(review)
+        if doctor is not None:
+            self._doctors.add(doctor)
+        return True
+
+    async def reveal(self, each: Due, documents: Sequence[str]) -> bool:
+        """Tell of what is hers now."""
+        await asyncio.sleep(0)
+        if (each.record, each.flow) in self._settled:
+            return False
+        self._settled.add((each.record, each.flow))
+        self.revealed += [(each.record, document) for document in documents]
         return True
 
     async def pass_over(self, each: Due) -> None:

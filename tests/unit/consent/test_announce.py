@@ -20,9 +20,10 @@ from services.consent.domain.review import (
     review_of,
     told_by_itself,
 )
+from services.consent.ledger import Ledger
 from services.consent.ports import RecordUnknown
 from services.consent.use_cases.announce import Announce
-from tests.unit.consent.memory import MemoryJournal, MemoryNotices, MemoryReviews
+from tests.unit.consent.memory import MemoryJournal, MemoryNotices, MemoryReviews, MemorySnapshots
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
@@ -49,7 +50,7 @@ class Post:
         self.journal, self.reviews, self.now = journal or MemoryJournal(), MemoryReviews(), NOW
         self.journal.entries[RECORD] = [opening()]
         self.notices = MemoryNotices(self.journal, self.reviews)
-        self.announce = Announce(self.notices, self.journal, lambda: self.now)
+        self.announce = self.announcer()
 
     def write(
         self, at: int, actor: Actor = MOREAU, *, action: Action = Action.READ, purpose: str = "BTG",
@@ -61,6 +62,10 @@ class Post:
         new = entry(Record(RECORD, last.version, last.n), asked, Outcome(verdict, "rule", count=1), NOW + at)
         self.journal.entries[RECORD].append(new)
         return asked.id
+
+    def announcer(self) -> Announce:
+        """Return a fresh process's announcer."""
+        return Announce(self.notices, self.journal, Ledger(self.journal, MemorySnapshots()), lambda: self.now)
 
     async def ends(self) -> dict[str, str]:
         """Announce what is due, and return the end of each."""
@@ -136,7 +141,7 @@ async def test_two_at_once_tell_once() -> None:
     """Both look, both decide the same, and one of them finds that it is told."""
     post = Post()
     looks = [post.write(at * MINUTE) for at in range(4)]
-    other = Announce(post.notices, post.journal, lambda: NOW)
+    other = post.announcer()
     due = await post.notices.due(10)
     ends = await asyncio.gather(*(announce(each) for each in due for announce in (post.announce, other)))
     assert sorted(ends) == ["told", "told-before"] + ["told-with-another"] * 6

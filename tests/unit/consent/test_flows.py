@@ -190,10 +190,14 @@ async def test_a_whole_list_is_refused_alike(room: Room, situation: Callable[[Ro
 
 
 async def test_the_patient_is_told_rule_law_and_sentence(room: Room) -> None:
-    """Camille learns exactly which rule refused her."""
-    answer = await room.answer(CAMILLE, Action.READ, ABSENT)
-    rule = RULES["no-such-document"]
-    assert answer == FlowAnswer(outcome="refused", rule=rule.id, law=rule.law, sentence=rule.sentence)
+    """Camille learns exactly which rule refused her; of what is not there, there is nothing to learn."""
+    document, rule = await _not_authorised(room), RULES["no-legal-basis"]
+    judged = await room.judge(heard(FlowQuestion(
+        action=Action.READ, token=access_token(CAMILLE, purpose="TREAT"), documents=(document,)
+    )))  # fmt: skip
+    assert judged is not None
+    assert judged.answer == FlowAnswer(outcome="refused", rule=rule.id, law=rule.law, sentence=rule.sentence)
+    assert await room.answer(CAMILLE, Action.READ, ABSENT) == FlowAnswer(outcome="refused")
 
 
 async def test_a_red_line_tells_its_rule_to_anyone(room: Room) -> None:
