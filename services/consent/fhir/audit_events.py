@@ -54,6 +54,7 @@ _WITHOUT_FLOW: Final = {
     "activated": (_RECORD, "U", _SUCCESS),
     "looked-at-review": (_LOG_USED, "R", _SUCCESS),
     "reviewed": (_LOG_USED, "U", _SUCCESS),
+    "told-doctor": (_LOG_USED, "R", _SUCCESS),
     "repeated": (_DECIDED, "E", _MINOR),  # refusals like the first, counted
 }
 _UNKNOWN: Final = (_RECORD, "E", _SUCCESS)

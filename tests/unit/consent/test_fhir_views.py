@@ -91,6 +91,8 @@ def test_a_consent_names_the_record_and_nobody_s_number() -> None:
         "type": "Patient",
         "identifier": {"system": "https://carnet.example/fhir/NamingSystem/record", "value": RECORD},
     }
+    # Who said it, she or whoever acts for her, stands in the AuditEvent of its entry.
+    assert "performer" not in found
     assert found["dateTime"] == "2026-05-28T20:26:40.000Z"
     assert found["provision"]["period"] == {"start": "2026-05-28T20:26:40.000Z", "end": "2026-05-29T20:26:40.000Z"}
 
@@ -253,6 +255,7 @@ _WITHOUT_FLOW: dict[Any, tuple[str, str, dict[str, Any]]] = {
     "abandoned": ("110110", "D", {"about": ABSENT}),
     "revealed": ("110110", "U", {"about": ABSENT}),
     "looked-at-review": ("110101", "R", {"reviewing": _LOOKED}),
+    "told-doctor": ("110101", "R", {"reviewing": replace(_LOOKED, by=PETIT)}),
     "reviewed": ("110101", "U", {"reviewing": replace(_LOOKED, answer="Rien à redire à cela.", justified=True)}),
 }
 

@@ -116,5 +116,10 @@ async def test_a_parent_searches_what_is_open_to_parents() -> None:
     for each in inside:
         refused(await consent.call("GET", f"/fhir/AuditEvent/{each.cause}", **ACTING), 404, "not-found")
         refused(await consent.call("GET", f"/fhir/AuditEvent?_after={each.cause}", **ACTING), 400, "after-unknown")
+    # A look in secret at his own traces is hers to know of, as all that is done in secret.
+    answer = await consent.call("GET", "/fhir/AuditEvent", actor=MOREAU, secret=True)
+    assert answer.status == 200, answer
+    told = [await found(consent, f"AuditEvent?agent={MOREAU.id}", **by) for by in ({}, ACTING)]
+    assert [codes(each) for each in told] == [["read-own-traces"], []]
     named = (await found(consent, "AuditEvent", **ACTING))[0]["agent"][0]["who"]
     assert (named["type"], named["identifier"]["value"]) == ("RelatedPerson", PARENT.id)
