@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.consent.domain.entry import MAIN, Entry
-from services.consent.domain.flow import Actor
+from services.consent.domain.flow import Actor, Flow
+
+# Refusals that repeat within a window of the clock are told by their number, and only the first one is an entry. So a
+# professional is shown one of equal questions a window, whatever came of them: else what is missing were refused.
+WINDOW_MS = 600_000
+# Entries stand in the order of their versions; the clocks of those who wrote them may differ by so much.
+CLOCKS_DIFFER_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +52,6 @@ class Reader:
             self.actor.kind, self.actor.id,
         )  # fmt: skip
 
-    def may_name(self, entry: Entry) -> bool:
-        """Say whether this reader may name an entry by its cause.
-
-        The parts of a verdict that stand apart have causes of their own: a professional who tried them would learn
-        that something is kept from the patient.
-        """
-        return self.knows(entry) and (not self.own_only or _first(entry))
-
 
 def wanted_agent(entry: Entry, agents: frozenset[str]) -> bool:
     """Say whether one of these agents had part in an entry: who acted, for which organisation, by which software."""
@@ -75,6 +73,45 @@ def as_asked(parts: Sequence[Entry]) -> Entry | None:
     named = {each for part in parts if part.flow for each in part.flow.documents} if first.flow.documents else set()
     flow = replace(first.flow, documents=tuple(sorted(named)))
     return replace(first, flow=flow, outcome=None, stream=MAIN, n=0)
+
+
+def question(flow: Flow) -> Flow:
+    """Return what two flows have in common if their asker asked the same twice.
+
+    Left out is what he does not say (ids, times, how fresh Carnet's own news were), and the end of declared care, which
+    software reckons from now.
+    """
+    care = replace(flow.care, until=0) if flow.care else None
+    return replace(flow, id="", digest="", auth_time=0, stale=False, because=None, deadline_ms=None, care=care)
+
+
+class Windows:
+    """What somebody asked, the newest first: of equal questions in one window, the one that came first."""
+
+    def __init__(self, lasts_ms: int = WINDOW_MS) -> None:
+        self._lasts = lasts_ms
+        self._held: list[Entry] = []
+
+    def begin(self, at: int) -> int:
+        """Return when the window of a time begins (both ms)."""
+        return at - at % self._lasts
+
+    def hold(self, asked: Entry) -> None:
+        """Take in the next one back: an equal question of its window that came later is shown no more."""
+        self._held = [each for each in self._held if not self._same(each, asked)] + [asked]
+
+    def settled(self, at: int | None = None) -> list[Entry]:
+        """Return what stays, now that the journal was read back to a time; all of it where nothing is left to read."""
+        number = 0
+        while number < len(self._held) and (at is None or at < self.begin(self._held[number].at) - CLOCKS_DIFFER_MS):
+            number += 1
+        found, self._held = self._held[:number], self._held[number:]
+        return found
+
+    def _same(self, one: Entry, other: Entry) -> bool:
+        if one.flow is None or other.flow is None or self.begin(one.at) != self.begin(other.at):
+            return False
+        return question(one.flow) == question(other.flow)
 
 
 def _first(entry: Entry) -> bool:

@@ -1,11 +1,11 @@
 """Read traces (R.1111-43): the patient's of everybody, a professional's of himself; searched, page by page."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 
 from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action
-from services.consent.domain.traces import Reader, Wanted, as_asked, wanted_agent
+from services.consent.domain.traces import CLOCKS_DIFFER_MS, Reader, Wanted, Windows, as_asked, wanted_agent
 from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows
 from services.consent.ports import Clock, Journal, RecordUnknown
@@ -23,7 +23,7 @@ class NoSuchCursor(LookupError):
 class Traces:
     """A page of entries, the newest first, and who reads it; `following` is the cause behind which there is more.
 
-    To a professional, an entry is what he asked, without a verdict.
+    To a professional, an entry is what he asked, without a verdict; of equal questions in one window, the first.
     """
 
     reader: Reader
@@ -32,29 +32,28 @@ class Traces:
 
 
 class ReadTraces:
-    """Searches the streams of a journal that are open to the reader, in the journal's order; each search is a flow."""
+    """Searches the streams of a journal that are open to the reader, in the journal's order; each search is a flow.
 
-    def __init__(self, flows: OwnFlows, ledger: Ledger, journal: Journal, clock: Clock) -> None:
+    `windows` gives an empty set of the windows in which refusals that repeat are told by their number.
+    """
+
+    def __init__(
+        self, flows: OwnFlows, ledger: Ledger, journal: Journal, clock: Clock, windows: Callable[[], Windows] = Windows
+    ) -> None:
         self._flows, self._ledger, self._journal, self._clock = flows, ledger, journal, clock
+        self._windows = windows
 
     async def __call__(self, asking: Asking, wanted: Wanted) -> Traces:
         """Return a page; raise Refused, RecordUnknown or NoSuchCursor."""
         reader = await self._permitted(asking)
         before = await self._behind(reader, asking.record, wanted.after) if wanted.after else None
-        look = self._own if reader.own_only else self._everybodys
-        return await look(reader, self._from(reader, asking.record, before, wanted), wanted)
+        look = self._his if reader.own_only else self._hers
+        return await look(reader, asking.record, before, wanted)
 
     async def one(self, asking: Asking, cause: str) -> Traces:
         """Return the entry of a cause, where it is one for this reader; raise Refused or RecordUnknown."""
         reader = await self._permitted(asking)
-        entry = await self._journal.by_cause(asking.record, cause)
-        if entry is None or not reader.may_name(entry):
-            return Traces(reader)
-        if reader.own_only:
-            # Where nothing stands apart, as many entries are looked at: time tells no more than the answer.
-            near = await self._journal.page(asking.record, entry.version + _MOST_PARTS + 1, _MOST_PARTS + 1)
-            parts = [each for each in near if each.flow and entry.flow and each.flow.id == entry.flow.id]
-            entry = as_asked(parts)
+        entry = await self._named(reader, asking.record, cause)
         return Traces(reader, (entry,) if entry else ())
 
     async def _permitted(self, asking: Asking) -> Reader:
@@ -68,11 +67,11 @@ class ReadTraces:
             raise RecordUnknown
         return Reader(asking.actor, frozenset(state.open_streams(self._clock(), asking.actor.kind)))
 
-    @staticmethod
-    async def _everybodys(reader: Reader, entries: AsyncIterator[Entry], wanted: Wanted) -> Traces:
+    async def _hers(self, reader: Reader, record: str, before: int | None, wanted: Wanted) -> Traces:
         found: list[Entry] = []
         looked_at, last = 0, None
-        async for entry in entries:
+        # What is closed to her is not even fetched: neither as a cursor nor by the time it takes may it be told.
+        async for entry in self._back(record, before, wanted, reader.streams):
             if looked_at == MOST_LOOKED_AT:
                 return Traces(reader, tuple(found), last)
             looked_at, last = looked_at + 1, entry.cause
@@ -83,32 +82,57 @@ class ReadTraces:
             found.append(entry)
         return Traces(reader, tuple(found))
 
-    @staticmethod
-    async def _own(reader: Reader, entries: AsyncIterator[Entry], wanted: Wanted) -> Traces:
+    async def _his(self, reader: Reader, record: str, before: int | None, wanted: Wanted) -> Traces:
         """Return a page of his own: it ends where he has no more, and never because others did much."""
         found: list[Entry] = []
-        parts: list[Entry] = []
-        async for entry in entries:
-            if not reader.knows(entry) or not wanted_agent(entry, wanted.agents):
-                continue
-            parts.append(entry)  # they stand together, the first of them last in this order
-            if (asked := as_asked(parts)) is None:
-                continue
+        async for asked in self._asked(reader, record, before, wanted):
             if len(found) == wanted.count:
                 return Traces(reader, tuple(found), found[-1].cause)
             found.append(asked)
-            parts = []
         return Traces(reader, tuple(found))
 
-    async def _behind(self, reader: Reader, record: str, cause: str) -> int:
+    async def _asked(self, reader: Reader, record: str, before: int | None, wanted: Wanted) -> AsyncIterator[Entry]:
+        """Yield what he asked; where a period begins within a window, what came first there is looked for before it."""
+        windows = self._windows()
+        since = wanted.since or 0
+        parts: list[Entry] = []
+        async for entry in self._back(record, before, replace(wanted, since=None), None):
+            for asked in windows.settled(entry.at):
+                if asked.at >= since:
+                    yield asked
+            if entry.at < windows.begin(since) - CLOCKS_DIFFER_MS:
+                break
+            if reader.knows(entry) and wanted_agent(entry, wanted.agents):
+                parts.append(entry)  # they stand together, the first of them last in this order
+                if (whole := as_asked(parts)) is not None:
+                    windows.hold(whole)
+                    parts = []
+        for asked in windows.settled():
+            if asked.at >= since:
+                yield asked
+
+    async def _named(self, reader: Reader, record: str, cause: str) -> Entry | None:
+        """Return the entry of a cause as this reader is shown it; None where a search would not show it.
+
+        A part of a verdict has a cause of its own. A professional who tried one would learn what is kept from her.
+        """
         entry = await self._journal.by_cause(record, cause)
-        if entry is None or not reader.may_name(entry):
+        if entry is None or not reader.knows(entry):
+            return None
+        if not reader.own_only:
+            return entry
+        near = self._asked(reader, record, entry.version + _MOST_PARTS + 1, Wanted(since=entry.at))
+        return next((each for each in [asked async for asked in near] if each.cause == cause), None)
+
+    async def _behind(self, reader: Reader, record: str, cause: str) -> int:
+        entry = await self._named(reader, record, cause)
+        if entry is None:
             raise NoSuchCursor
         return entry.version
 
-    async def _from(self, reader: Reader, record: str, before: int | None, wanted: Wanted) -> AsyncIterator[Entry]:
-        # What is closed to her is not even fetched: neither as a cursor nor by the time it takes may it be told.
-        streams = None if reader.own_only else reader.streams
+    async def _back(
+        self, record: str, before: int | None, wanted: Wanted, streams: frozenset[str] | None
+    ) -> AsyncIterator[Entry]:
         while True:
             page = await self._journal.page(record, before, _PAGE, wanted.since, wanted.until, streams)
             for entry in page:

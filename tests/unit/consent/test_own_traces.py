@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import orjson
@@ -10,6 +12,7 @@ import pytest
 from services.consent.domain.entry import MAIN, Entry, Reviewing
 from services.consent.domain.flow import Action, Actor, Care
 from services.consent.domain.representation import Representation
+from services.consent.domain.traces import WINDOW_MS
 from services.consent.use_cases import read_traces
 from tests.unit.consent.people import (
     ABSENT,
@@ -25,14 +28,16 @@ from tests.unit.consent.people import (
 from tests.unit.consent.searching import found, links, pages, refused
 from tests.unit.consent.viewing import Viewing
 
-RPPS = "99700000001"
+RPPS, MINUTE = "99700000001", 60_000
 SECRET = paper("secret", visibility=("INVISIBLE_PATIENT",))
 
 
 @pytest.fixture
 def consent() -> Viewing:
-    """Open one record's interface."""
-    return Viewing()
+    """Open one record's interface, a minute after a window of the clock began."""
+    opened = Viewing()
+    opened.ahead = MINUTE - opened.clock() % WINDOW_MS
+    return opened
 
 
 def codes(events: list[dict[str, Any]]) -> list[str]:
@@ -50,6 +55,7 @@ async def test_he_finds_what_he_asked_and_nobody_else(consent: Viewing) -> None:
     """His own flows and this very look, the newest first; each by its id; and nobody else's by any way."""
     await consent.deposit(paper(), by=COLLEAGUE)
     for actor in (MOREAU, PETIT, MOREAU):
+        consent.ahead += WINDOW_MS
         await consent.decide.one(flow(actor, Action.LIST))
     told = await found(consent, "AuditEvent", actor=MOREAU)
     assert codes(told) == ["read-own-traces", "list", "list"]
@@ -134,9 +140,12 @@ async def test_he_cannot_tell_what_she_chose_by_his_traces() -> None:
     assert {name for name, each in told.items() if each != told["never met"]} == set()
 
 
-async def test_a_result_that_is_not_announced_parts_none_of_his_traces(consent: Viewing) -> None:
+@pytest.mark.parametrize("authorised", [True, False])
+async def test_a_result_that_is_not_announced_parts_none_of_his_traces(consent: Viewing, *, authorised: bool) -> None:
     """What he asked in one go is one trace, in however many streams: else a stranger learned of a secret."""
     known = await consent.deposit(paper("known"), by=COLLEAGUE)
+    if authorised:
+        await consent.told("POST", "/directives", {"kind": "authorise", "professional": RPPS})
     secrets = [await consent.deposit(replace(SECRET, master_identifier=each), by=COLLEAGUE) for each in "ab"]
     asked = [
         flow(MOREAU, Action.READ, known, secrets[0]), flow(MOREAU, Action.READ, known, ABSENT),
@@ -150,7 +159,7 @@ async def test_a_result_that_is_not_announced_parts_none_of_his_traces(consent: 
     for event in told:
         assert await consent.told("GET", f"/fhir/AuditEvent/{event['id']}", actor=MOREAU) == event
     parts = [each.cause for each in consent.journal.entries[RECORD] if "." in each.cause]
-    assert len(parts) == 5
+    assert len(parts) == (5 if authorised else 3)
     for part in (*parts, f"{asked[1].id}.1"):
         refused(await consent.call("GET", f"/fhir/AuditEvent/{part}", actor=MOREAU), 404, "not-found")
         refused(await consent.call("GET", f"/fhir/AuditEvent?_after={part}", actor=MOREAU), 400, "after-unknown")
@@ -175,12 +184,64 @@ async def test_however_much_others_did_nothing_counts_them(consent: Viewing, mon
     monkeypatch.setattr(read_traces, "MOST_LOOKED_AT", 4)
     monkeypatch.setattr(read_traces, "_PAGE", 3)
     for actor in (MOREAU, *[PETIT] * 9, MOREAU, *[PETIT] * 9):
+        consent.ahead += WINDOW_MS * (actor is MOREAU)
         await consent.decide.one(flow(actor, Action.LIST))
     bundle = await consent.told("GET", "/fhir/AuditEvent", actor=MOREAU)
     assert ([each["resource"]["subtype"][-1]["code"] for each in bundle["entry"]], list(links(bundle))) == (
         ["read-own-traces", "list", "list"], ["self"],
     )  # fmt: skip
-    assert [len(each) for each in await pages(consent, "AuditEvent?_count=2&agent=" + RPPS, actor=MOREAU)] == [2, 2]
+    assert [len(each) for each in await pages(consent, "AuditEvent?_count=2&agent=" + RPPS, actor=MOREAU)] == [2, 1]
+
+
+def _counted(entries: list[Entry]) -> list[Entry]:
+    """Return a journal in which refusals that repeat are told by a number: equal ones of a window have one entry."""
+    met: set[Any] = set()
+    kept = []
+    for each in entries:
+        if each.flow is not None and each.flow.actor == MOREAU:
+            asked = (each.at // WINDOW_MS, each.flow.action, each.flow.documents, each.flow.purpose)
+            if asked in met:
+                continue
+            met.add(asked)
+        kept.append(each)
+    return kept
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_refusals_that_are_counted_leave_the_traces_that_answers_leave(consent: Viewing, seed: int) -> None:
+    """Of equal questions in a window he is shown the first, whether the others have entries or were counted.
+
+    However he searches: by periods that begin anywhere, in pages of any size, by ids that he was shown.
+    """
+    drawn, now = Random(seed), consent.ahead
+    times = sorted(drawn.sample(range(90), 25))
+    for minute in times:
+        consent.ahead = now - DAY + minute * MINUTE
+        await consent.decide.one(flow(MOREAU, Action.READ, drawn.choice([ABSENT, "b" * 26])))
+    consent.ahead = now
+    whole = consent.journal.entries[RECORD]
+    fewer = _counted(whole)
+    assert len(fewer) < len(whole)
+    edges = [datetime.fromtimestamp((consent.clock() - DAY + each * MINUTE) / 1000, UTC) for each in times[::4]]
+    for query in ("", *(f"&date={sign}{at:%Y-%m-%dT%H:%M:%SZ}" for at in edges for sign in ("ge", "gt", "le", "eq"))):
+        path = f"AuditEvent?_count={drawn.choice([1, 2, 5, 50])}&date=lt{_hour_ago(consent)}{query}"
+        told = []
+        for entries in (whole, fewer):
+            consent.journal.entries[RECORD] = list(entries)
+            told.append(await pages(consent, path, actor=MOREAU))
+        assert told[0] == told[1], query
+    shown = {each["id"] for page in await pages(consent, "AuditEvent", actor=MOREAU) for each in page}
+    consent.journal.entries[RECORD] = list(whole)
+    for each in whole[1:]:
+        answer = await consent.call("GET", f"/fhir/AuditEvent/{each.cause}", actor=MOREAU)
+        assert answer.status == (200 if each.cause in shown else 404)
+        answer = await consent.call("GET", f"/fhir/AuditEvent?_after={each.cause}", actor=MOREAU)
+        assert answer.status == (200 if each.cause in shown else 400)
+
+
+def _hour_ago(consent: Viewing) -> str:
+    """Return an hour ago, so that a search is about what came before all these looks."""
+    return f"{datetime.fromtimestamp(consent.clock() / 1000 - 3_600, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def test_she_reads_that_he_did(consent: Viewing) -> None:
