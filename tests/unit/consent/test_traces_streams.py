@@ -7,9 +7,8 @@ import pytest
 from chassis.tokens import Representative
 from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import Action
-from services.consent.domain.record import UNANNOUNCED_MS
 from services.consent.use_cases import read_traces
-from tests.unit.consent.people import COLLEAGUE, MOREAU, NOTICES, PARENT, PETIT, RECORD, flow, paper
+from tests.unit.consent.people import COLLEAGUE, DAY, MOREAU, NOTICES, PARENT, PETIT, RECORD, flow, paper
 from tests.unit.consent.searching import found, links, pages, refused, resources
 from tests.unit.consent.test_representing_api import Family
 from tests.unit.consent.viewing import Viewing
@@ -48,7 +47,7 @@ async def _lived(consent: Viewing, *, secretly: bool) -> str:
 async def test_an_announced_result_is_there_with_all_that_was_done_about_it(consent: Viewing, end: str) -> None:
     """In the order in which it happened, page by page, by its agent, by its date and by its id."""
     if end == "a month":
-        consent.ahead = -UNANNOUNCED_MS
+        consent.ahead = -31 * DAY  # no month is longer
     secret = await _lived(consent, secretly=True)
     assert "read" not in codes(await found(consent, "AuditEvent"))
     inside = next(each for each in consent.journal.entries[RECORD] if each.stream != MAIN)
