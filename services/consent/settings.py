@@ -22,6 +22,14 @@ class ConsentKeySettings(BaseSettings):
     unconfirmed_seconds: float = Field(default=86_400, gt=2, description="How long a deposit may stay unconfirmed.")
 
 
+class RepeatsSettings(BaseSettings):
+    """How long refusals that repeat are told by their number."""
+
+    model_config = from_env("CARNET_CONSENT_REPEATS_")
+
+    seconds: int = Field(default=600, ge=1, le=86_400, description="The length of a window.")
+
+
 class RulesSettings(BaseSettings):
     """Whose signatures a bundle of rules needs before it is activated: k (the quorum) of n keys; none by default."""
 
@@ -58,10 +66,11 @@ class Database(MongoSettings):
 
 
 class ConsentSettings(Settings):
-    """Consent's settings: every service's, where its keys are, who co-signs its rules."""
+    """Consent's settings: every service's, where its keys are, who co-signs its rules, how it tells refusals."""
 
     keys: ConsentKeySettings = Field(default_factory=ConsentKeySettings)
     rules: RulesSettings = Field(default_factory=RulesSettings)
+    repeats: RepeatsSettings = Field(default_factory=RepeatsSettings)
     mongo: MongoSettings = Field(default_factory=Database)
 
     def unsafe(self) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.sealing import Unsealable, canonical, decrypt, encrypt, new_key
-from services.consent.domain.entry import Entry, Kind, Outcome, Reviewing, leaf_class
+from services.consent.domain.entry import Entry, Kind, Outcome, Repeated, Reviewing, leaf_class
 from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.representation import Holder, Representation
@@ -51,12 +51,17 @@ _REPRESENTATIONS = st.builds(
 _REVIEWING = st.builds(
     Reviewing, _TEXT, _NUMBER, _ACTORS, answer=_MAYBE, justified=st.none() | st.booleans(),
 )  # fmt: skip
+_REPEATED = st.builds(
+    Repeated, _TEXT, _ACTORS, st.sampled_from(Action), _TEXT, st.sampled_from(["refused", "red-line"]), _NUMBER, _NUMBER,
+    _NUMBER,
+)  # fmt: skip
 _ENTRIES = st.builds(
     Entry, _TEXT, st.integers(1, 10**9), _TEXT, st.just("main"), st.integers(1, 10**9), _NUMBER, _TEXT,
     st.sampled_from(["deposit", "request", "emergency", "directive", "other"]),
     st.sampled_from(get_args(Kind)),
     flow=st.none() | _FLOWS, outcome=st.none() | _OUTCOMES, about=_MAYBE,
     representation=st.none() | _REPRESENTATIONS, reviewing=st.none() | _REVIEWING,
+    repeated=st.none() | _REPEATED,
 )  # fmt: skip
 
 
