@@ -81,8 +81,8 @@ def _checks(room: Room) -> dict[str, Check]:
 
 @asynccontextmanager
 async def _room(settings: ConsentSettings) -> AsyncIterator[Room]:
-    # Every role but a few needs identity's keys: follow them in each process.
-    async with bootstrap(settings) as room, background(room.tokens.run()):
+    # Every role but a few needs identity's keys, and to know how far identity was heard: follow both in each process.
+    async with bootstrap(settings) as room, background(room.tokens.run(), room.projection.run()):
         yield room
 
 

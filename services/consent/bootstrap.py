@@ -33,6 +33,7 @@ from services.consent.ledger import Ledger
 from services.consent.notices import MongoNotices, MongoReviews, announcing
 from services.consent.own_flows import OwnFlows
 from services.consent.ports import Clock, Unconfirmed
+from services.consent.projection import IdentityProjection, MongoBeats
 from services.consent.repeats import Repeats
 from services.consent.settings import ConsentSettings
 from services.consent.store import MongoDocumentKeys, MongoJournal, MongoSnapshots
@@ -48,6 +49,7 @@ from services.consent.use_cases.confirm_deposit import ConfirmDeposit
 from services.consent.use_cases.decide import Decide
 from services.consent.use_cases.declare_care import DeclareCare
 from services.consent.use_cases.make_codes import MakeCodes
+from services.consent.use_cases.note_beat import NoteBeat
 from services.consent.use_cases.open_record import OpenRecord
 from services.consent.use_cases.preview_change import PreviewChange
 from services.consent.use_cases.question_deposits import QuestionDeposits
@@ -98,6 +100,7 @@ class Room:
     consuming: Consuming
     letters: DeadLetters
     relay: Relay
+    projection: IdentityProjection
     announced: AnnouncedKeys
 
 
@@ -134,8 +137,12 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     snapshots, bundles = MongoSnapshots(mongo, record_keys), MongoBundles(mongo, record_keys)
     outbox, letters = Outbox(mongo, "consent"), DeadLetters(mongo, "carnet.consent")
     relay, reviews = Relay(mongo, settings.kafka, settings.instance), MongoReviews(mongo, record_keys)
-    doctors, windows = MongoDoctorNotices(mongo, record_keys), MongoWindows(mongo, record_keys)
-    for each in (
+    doctors, beats = MongoDoctorNotices(mongo, record_keys), MongoBeats(mongo)
+    windows = MongoWindows(mongo, record_keys)
+    projection = IdentityProjection(
+        beats, letters.aside, int(settings.projection.stale_seconds * 1000), clock=now_ms, monotonic=time.monotonic
+    )
+    stores = (
         record_keys,
         journal,
         windows,
@@ -147,7 +154,9 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         outbox,
         letters,
         relay,
-    ):
+        beats,
+    )
+    for each in stores:
         await each.prepare()
     activations, archive = Activations(journal, bundles), Archive(bundles)
     in_force = RulesInForce(activations, archive)
@@ -167,7 +176,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     ledger = Ledger(journal, snapshots)
     repeats = Repeats(windows, settings.repeats.seconds * 1000)
     decide = Decide(ledger, journal, document_keys, in_force, now_ms, repeats=repeats)
-    flows, inscribe = OwnFlows(decide), Inscribe(ledger, journal, in_force, now_ms)
+    flows, inscribe = OwnFlows(decide, projection), Inscribe(ledger, journal, in_force, now_ms)
     change_directives = ChangeDirectives(flows, ledger, now_ms)
     notices = MongoNotices(mongo, outbox, reviews, doctors)
     announce, acquaintances = Announce(notices, journal, ledger, now_ms), Acquaintances(journal)
@@ -178,6 +187,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         RepresentRecord(inscribe),
         ConfirmDeposit(document_keys),
         AbandonDeposit(ledger, journal, document_keys, in_force, now_ms),
+        noting=NoteBeat(beats, now_ms),
     )
     return Room(
         settings=settings,
@@ -214,11 +224,12 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
             InstanceIdentity.load(settings.trust.instance),
             trust,
             [X25519PrivateKey.from_private_bytes(private) for _, private in announced.private],
-            Judge(decide, verifier, in_force),
+            Judge(decide, verifier, in_force, projection),
         ),
         consuming=consuming,
         letters=letters,
         relay=relay,
+        projection=projection,
         announced=announced,
     )
 

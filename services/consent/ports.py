@@ -1,6 +1,6 @@
 """What consent needs of the world, as promises."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal, Protocol
@@ -15,6 +15,9 @@ from services.consent.domain.treating_doctor import DoctorNotice
 
 Clock = Callable[[], int]
 """Unix time in milliseconds."""
+
+CLOCKS_APART_MS = 2_000
+"""How far two processes' clocks may be apart: a question lives two seconds, so nothing is judged beyond this either."""
 
 
 class RecordUnknown(LookupError):
@@ -336,3 +339,23 @@ class DocumentKeys(Protocol):
 
     async def told(self, record: str, document: str) -> None:
         """Note that the journal tells of a document now."""
+
+
+class Beats(Protocol):
+    """How far identity was heard, on each partition of its records' topic."""
+
+    async def note(self, partition: int, at: int, offset: int) -> None:
+        """Keep, durably, that all until `at` (ms) was taken in; an older one never overwrites a newer, by whomever."""
+
+    async def heard(self) -> Mapping[int, int]:
+        """Return until when each partition was heard; one of which nothing was ever noted is absent."""
+
+
+class Projection(Protocol):
+    """What consent knows of who represents whom, as fresh as this process last saw it."""
+
+    def stale(self, record: str) -> bool:
+        """Say whether whom a record obeys may have changed without consent knowing it; in doubt, it may.
+
+        False promises that all of it that identity acknowledged more than the allowed time ago stands in the journal.
+        """

@@ -30,6 +30,14 @@ class RepeatsSettings(BaseSettings):
     seconds: int = Field(default=600, ge=1, le=86_400, description="The length of a window.")
 
 
+class ProjectionSettings(BaseSettings):
+    """How long identity may be unheard until representatives are refused. Identity beats every two seconds."""
+
+    model_config = from_env("CARNET_CONSENT_")
+
+    stale_seconds: float = Field(default=30, gt=2, le=30)
+
+
 class RulesSettings(BaseSettings):
     """Whose signatures a bundle of rules needs before it is activated: k (the quorum) of n keys; none by default."""
 
@@ -66,10 +74,11 @@ class Database(MongoSettings):
 
 
 class ConsentSettings(Settings):
-    """Consent's settings: every service's, where its keys are, who co-signs its rules, how it tells refusals."""
+    """Consent's settings: every service's, its keys, who co-signs its rules, what is stale, how refusals are told."""
 
     keys: ConsentKeySettings = Field(default_factory=ConsentKeySettings)
     rules: RulesSettings = Field(default_factory=RulesSettings)
+    projection: ProjectionSettings = Field(default_factory=ProjectionSettings)
     repeats: RepeatsSettings = Field(default_factory=RepeatsSettings)
     mongo: MongoSettings = Field(default_factory=Database)
 

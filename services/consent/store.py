@@ -10,7 +10,7 @@ import orjson
 from chassis.mongo import DUPLICATE_KEY, DatabaseError, Mongo, PartlyRefused, Session, refusal_of, refusals_of
 from chassis.sealing import Unsealable, canonical, decrypt, derive, encrypt, new_key
 from services.consent.domain.entry import MAIN, Entry
-from services.consent.domain.record import UNANNOUNCED, UNANNOUNCED_MS, Document, Record
+from services.consent.domain.record import UNANNOUNCED, Document, Record, month_after
 from services.consent.domain.snapshot import dump, load
 from services.consent.keys import entry_key, unwrap_document_key, wrap_document_key
 from services.consent.ports import Fate, Held, KeyMissing, OutcomeUnknown, RecordKeys, Unconfirmed
@@ -233,7 +233,7 @@ class MongoDocumentKeys:
                     "wrapped": wrap_document_key(await self._keys.key(record), record, each, new.key),
                     "state": new.state,
                     "at": datetime.now(UTC),
-                    **({"visible_at": each.deposited_at + UNANNOUNCED_MS} if UNANNOUNCED in each.visibility else {}),
+                    **({"visible_at": month_after(each.deposited_at)} if UNANNOUNCED in each.visibility else {}),
                 }
                 for (record, each), new in zip(documents, held, strict=True)
             ],

@@ -7,7 +7,9 @@ it and the public rules differ, one of them is wrong.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from services.consent.domain.flow import Action, Actor, ActorKind, Flow
 from services.consent.domain.representation import Representation
@@ -285,6 +287,18 @@ def _ground_of_care(asked: Situation) -> str | None:
     return {"BTG": "break-glass", "ETREAT": "samu"}.get(asked.purpose)
 
 
+def _a_month_is_over(since: int, now: int) -> bool:
+    """Say whether a calendar month has passed, by the clock on the wall in Paris."""
+    then, today = (datetime.fromtimestamp(each / 1000, ZoneInfo("Europe/Paris")) for each in (since, now))
+    months = (today.year - then.year) * 12 + today.month - then.month
+    if months != 1:
+        return months > 1
+    last_day = (today + timedelta(days=1)).month != today.month
+    if today.day != then.day:
+        return today.day > then.day or (last_day and then.day > today.day and today.time() >= then.time())
+    return today.time() >= then.time()
+
+
 # What a journal tells.
 class Fact(NamedTuple):
     """Something that happened, in the order of the journal: a deposit, a word of hers, an end, a declaration.
@@ -437,7 +451,7 @@ class Life:
             others_closed=self._holds("close-emergency", now, "others"),
             hidden_open=self._holds("open-hidden", now),
             reasoned=flow.reason is not None,
-            recent=0 <= now // 1000 - flow.auth_time <= 600,
+            recent=flow.auth_time - 5 <= now // 1000 <= flow.auth_time + 600,
             stale=flow.stale,
             secret=flow.secret,
             changes=flow.change.kind if flow.change else "",
@@ -475,7 +489,7 @@ class Life:
             and each.flow.change.subject == held.document
             for each in self.facts
         )
-        over = {"INVISIBLE_PATIENT"} if announced or now - held.at >= 31 * _DAY else set()
+        over = {"INVISIBLE_PATIENT"} if announced or _a_month_is_over(held.at, now) else set()
         return labels - over - ({_NOT_FOR_PARENTS} if shown else set())
 
     def _hides(self, held: Fact, now: int) -> bool:

@@ -1,9 +1,9 @@
 """Refusals that repeat: which are told by their number, and for how long (docs/adr/0011-refusals-that-repeat.md)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from services.consent.domain.entry import MAIN, Entry
+from services.consent.domain.flow import Flow
 from services.consent.domain.judging import Verdict
 
 # What each question has of its own, however alike two are. When somebody signed in is another input that need not be
@@ -35,14 +35,12 @@ def repeatable(entry: Entry) -> bool:
     return outcome.verdict in {"refused", "red-line"} and (flow.care is None or flow.care.code is None)
 
 
-def gives_nothing(verdict: Verdict, entries: Sequence[Entry]) -> bool:
-    """Say whether a verdict is one entry of the main stream and lets nothing out: a refusal, or what looks like one.
+def gives_nothing(flow: Flow, verdict: Verdict) -> bool:
+    """Say whether a verdict lets nothing out: a refusal, or what looks like one, whatever streams it stands in.
 
-    Whoever is given nothing waits for the same steps, so that they tell nobody which of the two it was.
+    Whoever is given nothing waits for the same steps, so that they tell nobody which of these it was.
     """
-    first, flow = entries[0], entries[0].flow
-    ours = len(entries) == 1 and first.stream == MAIN and flow is not None and flow.actor.kind != "patient"
-    return ours and not verdict.released and verdict.outcome.document is None
+    return flow.actor.kind != "patient" and not verdict.released and verdict.outcome.document is None
 
 
 def over_at(at: int, lasts_ms: int) -> int:

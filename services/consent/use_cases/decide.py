@@ -10,6 +10,7 @@ are in force no more count nothing, by the database's own check, as they insert 
 import asyncio
 import random
 from base64 import b32encode
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from os import urandom
 from weakref import WeakValueDictionary
@@ -27,6 +28,7 @@ from services.consent.ledger import Ledger
 from services.consent.ports import Clock, Counted, DocumentKeys, Fate, Held, InForce, Journal
 from services.consent.repeats import Repeats
 
+_MOST_NUMBERS = 20_000
 _MOST_TURNS = 200
 _TURN_SECONDS, _MOST_PAUSE_TURNS = 0.002, 5
 _KEYLESS = {Action.NOTIFY, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
@@ -74,6 +76,7 @@ class Decide:
         self._append = Batching(journal.append)
         self._hold = Batching(keys.hold)
         self._release = Batching(keys.release)
+        self._numbers: OrderedDict[tuple[str, str], int] = OrderedDict()  # the newest of streams beside the main one
         self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, flow: Flow) -> Decided | None:
@@ -141,7 +144,7 @@ class Decide:
 
     async def _told(self, flow: Flow, given: Verdict, entries: list[Entry]) -> _Told | None:
         """Tell a flow by an entry that stands: its own, or the first one of its window; None: by an entry to come."""
-        if self._repeats is None or not gives_nothing(given, entries):
+        if self._repeats is None or not gives_nothing(flow, given):
             return None
         like = entries[0]
         window, existing, record = await asyncio.gather(
@@ -168,22 +171,36 @@ class Decide:
     async def _inserted(self, entries: list[Entry]) -> Fate:
         """Insert the entries of one verdict, and know them where they stand."""
         first, *others = entries
-        fate = await (self._append(first) if not others and first.stream == MAIN else self._together(entries))
+        fate = await (self._append(first) if not others and first.stream == MAIN else self._in_streams(entries))
         faults.point("consent.decide.appended")
         if fate is Fate.STANDS:
             for each in entries:
                 self._ledger.appended(each)
-            if self._repeats is not None and repeatable(first):
+            if self._repeats is not None and not others and repeatable(first):
                 self._repeats.begin(first)
         return fate
 
-    async def _together(self, entries: list[Entry]) -> Fate:
-        """Insert the entries of one verdict, all or none, each under its stream's next number."""
-        numbered = [
-            each if each.stream == MAIN else replace(each, n=await self._journal.last(each.record, each.stream) + 1)
-            for each in entries
-        ]
-        return await self._journal.append_together(numbered)
+    async def _in_streams(self, entries: list[Entry]) -> Fate:
+        """Insert the entries of one verdict, all or none, each under its stream's next number.
+
+        One alone goes in like one of the main stream, and the numbers are remembered: a slower way would tell who has a
+        watch that there is something. The insert finds out a number that another decider has taken.
+        """
+        numbered = [each if each.stream == MAIN else replace(each, n=await self._next(each)) for each in entries]
+        alone = len(numbered) == 1
+        fate = await (self._append(numbered[0]) if alone else self._journal.append_together(numbered))
+        for each in numbered:
+            if fate is Fate.STANDS:
+                self._numbers[each.record, each.stream] = each.n
+            else:
+                self._numbers.pop((each.record, each.stream), None)
+        while len(self._numbers) > _MOST_NUMBERS:
+            self._numbers.popitem(last=False)
+        return fate
+
+    async def _next(self, entry: Entry) -> int:
+        known = self._numbers.get((entry.record, entry.stream))
+        return (await self._journal.last(entry.record, entry.stream) if known is None else known) + 1
 
     async def _again(self, flow: Flow, existing: Entry) -> Decided | None:
         """Answer a repeat only if it is the same request, in time, and nothing since could change the verdict."""

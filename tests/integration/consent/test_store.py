@@ -13,13 +13,25 @@ from chassis.sealing import Unsealable
 from chassis.settings import MongoSettings
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Reason
-from services.consent.domain.record import UNANNOUNCED_MS, Document, Record
+from services.consent.domain.record import Document, Record
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.ports import DocumentKeys, Fate, Journal, KeyMissing, OutcomeUnknown, RecordUnknown
 from services.consent.store import MongoDocumentKeys, MongoJournal
 from tests.integration.consent.processes import Process, fresh_record
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
-from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_RECORD, RECORD, Book, entry, flow, opening, paper
+from tests.unit.consent.people import (
+    CAMILLE,
+    MONTH,
+    MOREAU,
+    NOW,
+    OTHER_RECORD,
+    RECORD,
+    Book,
+    entry,
+    flow,
+    opening,
+    paper,
+)
 
 REPORT = Document(
     id="carnetexampledocumentaa567", version=1, type_code="11502-2", class_code="10", visibility=(),
@@ -211,10 +223,10 @@ async def test_a_month_s_end_is_due_once(keys: DocumentKeys) -> None:
     """What was deposited unannounced is found by its time, until the journal tells of it; nothing else is."""
     secret = replace(REPORT, id="s" * 26, visibility=("INVISIBLE_PATIENT",), deposited_at=1_000)
     await keys.hold([(RECORD, REPORT), (RECORD, secret)])
-    assert await keys.unannounced_since(UNANNOUNCED_MS + 999, 10) == []
-    assert await keys.unannounced_since(UNANNOUNCED_MS + 1_000, 10) == [(RECORD, secret.id)]
+    assert await keys.unannounced_since(MONTH + 999, 10) == []
+    assert await keys.unannounced_since(MONTH + 1_000, 10) == [(RECORD, secret.id)]
     await keys.told(RECORD, secret.id)
-    assert await keys.unannounced_since(UNANNOUNCED_MS + 1_000, 10) == []
+    assert await keys.unannounced_since(MONTH + 1_000, 10) == []
 
 
 async def test_a_key_is_held_released_and_confirmed(keys: DocumentKeys) -> None:

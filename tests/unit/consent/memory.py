@@ -8,7 +8,7 @@ from typing import Any
 from chassis.sealing import canonical, digest, new_key
 from services.consent.domain.entry import MAIN, Entry, Reviewing
 from services.consent.domain.flow import Flow
-from services.consent.domain.record import UNANNOUNCED, UNANNOUNCED_MS, Document, Record
+from services.consent.domain.record import UNANNOUNCED, Document, Record, month_after
 from services.consent.domain.repeating import alike
 from services.consent.domain.review import EVERY_RECORD, Review
 from services.consent.domain.rules import Rules
@@ -190,7 +190,7 @@ class MemoryKeys:
         for (record, each), new in zip(documents, held, strict=True):
             self.rows[record, each.id, each.version] = (new.key, "pending")
             if UNANNOUNCED in each.visibility:
-                self.visible_at[record, each.id] = each.deposited_at + UNANNOUNCED_MS
+                self.visible_at[record, each.id] = month_after(each.deposited_at)
         return held
 
     async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
@@ -417,3 +417,32 @@ class MemoryWindows:
     @staticmethod
     def _name(entry: Entry, until: int) -> str:
         return f"{entry.record}:{digest(canonical(alike(entry) | {'until': until}))}"
+
+
+class MemoryBeats:
+    """How far identity was heard, in a dictionary."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[int, int]] = {}
+
+    async def note(self, partition: int, at: int, offset: int) -> None:
+        """Keep the newest."""
+        await asyncio.sleep(0)
+        if partition not in self.rows or self.rows[partition][0] < at:
+            self.rows[partition] = (at, offset)
+
+    async def heard(self) -> dict[int, int]:
+        """Return until when each partition was heard."""
+        await asyncio.sleep(0)
+        return {partition: at for partition, (at, _) in self.rows.items()}
+
+
+class MemoryProjection:
+    """The records of which nothing was heard: none, unless a test names them."""
+
+    def __init__(self, *unheard: str) -> None:
+        self.unheard = set(unheard)
+
+    def stale(self, record: str) -> bool:
+        """Say whether it is one of them."""
+        return record in self.unheard

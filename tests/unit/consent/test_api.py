@@ -24,7 +24,14 @@ from services.consent.use_cases.make_codes import MakeCodes
 from services.consent.use_cases.read_directives import ReadDirectives
 from services.consent.use_cases.read_journal import ReadJournal
 from tests.unit.chassis.asgi import Answer, ask
-from tests.unit.consent.memory import MemoryBundles, MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
+from tests.unit.consent.memory import (
+    MemoryBundles,
+    MemoryJournal,
+    MemoryKeys,
+    MemoryProjection,
+    MemorySnapshots,
+    Unchanging,
+)
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,
@@ -52,7 +59,7 @@ class Interface:
         verifier.use({"keys": [KEY.as_dict(private=False)]})
         in_force = Unchanging(RULES)
         self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self._clock)
-        flows = OwnFlows(self.decide)
+        flows = OwnFlows(self.decide, MemoryProjection())
         changing = ChangeDirectives(flows, ledger, self._clock)
         room: Any = SimpleNamespace(
             clock=self._clock,

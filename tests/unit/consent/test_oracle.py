@@ -140,7 +140,7 @@ _STEPS = st.one_of(
               st.sampled_from([None, "stay"])),
     st.tuples(st.just("ask"), _PEOPLE, _ACTIONS, st.lists(_AT, max_size=2), st.sampled_from(
               ["", "", "", "TREAT", "BTG", "ETREAT", "PREVENT", "COVERAGE", "XYZ"]), st.booleans(),
-              st.sampled_from([0, 599, 600, 601, -1]), st.sampled_from([None, "influenza"]), _NO),
+              st.sampled_from([0, 599, 600, 601, -5, -6]), st.sampled_from([None, "influenza"]), _NO),
     st.tuples(st.just("secretly"), _CAREGIVERS, st.sampled_from([Action.LIST, Action.READ, Action.DEPOSIT]),
               st.sampled_from(["INVISIBLE_REPRESENTANTS_LEGAUX", ""]), _AT),
     st.tuples(st.just("represent"), st.sampled_from([(), (PARENT,), (PARENT, CAREGIVER)]), st.sampled_from(

@@ -505,7 +505,7 @@ async def test_without_a_window_a_refusal_is_written(bench: Bench) -> None:
 
 
 async def test_whoever_is_given_nothing_waits_for_the_same_steps(bench: Bench) -> None:
-    """An empty record that is open to him, and one that is closed: the same reads, then one write, each time."""
+    """Closed, empty, absent or known to others only: the same reads and then one write, each time."""
     steps: list[str] = []
 
     class Told(MemoryJournal):
@@ -547,7 +547,13 @@ async def test_whoever_is_given_nothing_waits_for_the_same_steps(bench: Bench) -
         assert allowed.outcome is not None
         assert allowed.outcome.verdict == "allowed"
         seen.append(sorted(steps))
-    assert seen == [["by-cause", "head", "look", "write"]] * 4
+    secret = (await bench.ask(PETIT, Action.DEPOSIT, deposit=paper(visibility=("INVISIBLE_PATIENT",)))).documents[0].id
+    await bench.decide.one(flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=Change("block", PERSON)))
+    for document in (ABSENT, secret) * 2:
+        steps.clear()
+        assert not (await bench.ask(MOREAU, Action.READ, document)).released
+        seen.append(sorted(steps))
+    assert seen == [["by-cause", "head", "look", "write"]] * 8
 
 
 # -- what is alike
@@ -615,8 +621,8 @@ def test_she_reads_how_often_and_until_when() -> None:
     """In French: who, how often, until when, and that it was refused each time; the first one is cited by its time."""
     view = entry_view(_closing(), RULES)
     assert view["phrase"] == (
-        "Après sa demande du 30 novembre 2026 à 02:53:20, Dr Moreau (Cabinet Moreau, logiciel Logiciel Moreau) "
-        "a redemandé 4 fois la même chose, jusqu'au 30 novembre 2026 à 02:57:20 ; refusé à chaque fois."
+        "Après sa demande du 30 novembre 2026 à 01:53:20, Dr Moreau (Cabinet Moreau, logiciel Logiciel Moreau) "
+        "a redemandé 4 fois la même chose, jusqu'au 30 novembre 2026 à 01:57:20 ; refusé à chaque fois."
     )
     assert (view["kind"], view["flow"], view["times"], view["action"]) == ("repeated", "f" * 32, 4, "read")
     assert (view["outcome"], view["who"]["id"]) == ("refused", MOREAU.id)

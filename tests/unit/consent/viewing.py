@@ -26,7 +26,14 @@ from services.consent.use_cases.read_journal import ReadJournal
 from services.consent.use_cases.read_traces import ReadTraces
 from services.consent.use_cases.see_as import SeeAs
 from tests.unit.chassis.asgi import Answer, ask
-from tests.unit.consent.memory import MemoryBundles, MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
+from tests.unit.consent.memory import (
+    MemoryBundles,
+    MemoryJournal,
+    MemoryKeys,
+    MemoryProjection,
+    MemorySnapshots,
+    Unchanging,
+)
 from tests.unit.consent.people import CAMILLE, RECORD, RULES, flow, opening
 from tests.unit.consent.test_flows import KEY, access_token, now_ms
 
@@ -41,7 +48,7 @@ class Viewing:
         in_force = Unchanging(rules)
         verifier.use({"keys": [KEY.as_dict(private=False)]})
         self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self.clock)
-        flows, met = OwnFlows(self.decide), Acquaintances(self.journal)
+        flows, met = OwnFlows(self.decide, MemoryProjection()), Acquaintances(self.journal)
         changing = ChangeDirectives(flows, ledger, self.clock)
         room: Any = SimpleNamespace(
             clock=self.clock,
