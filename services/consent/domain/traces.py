@@ -5,10 +5,8 @@ from dataclasses import dataclass, replace
 
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Actor, Flow
+from services.consent.domain.repeating import over_at
 
-# Refusals that repeat within a window of the clock are told by their number, and only the first one is an entry. So a
-# professional is shown one of equal questions a window, whatever came of them: else what is missing were refused.
-WINDOW_MS = 600_000
 # Entries stand in the order of their versions; the clocks of those who wrote them may differ by so much.
 CLOCKS_DIFFER_MS = 10_000
 
@@ -55,9 +53,10 @@ class Reader:
 
 def wanted_agent(entry: Entry, agents: frozenset[str]) -> bool:
     """Say whether one of these agents had part in an entry: who acted, for which organisation, by which software."""
-    actor = entry.flow.actor if entry.flow else entry.reviewing.by if entry.reviewing else None
     if not agents:
         return True
+    told = entry.reviewing or entry.repeated
+    actor = entry.flow.actor if entry.flow else told.by if told else None
     return actor is not None and not agents.isdisjoint({actor.id, actor.organisation, actor.application})
 
 
@@ -85,16 +84,20 @@ def question(flow: Flow) -> Flow:
     return replace(flow, id="", digest="", auth_time=0, stale=False, because=None, deadline_ms=None, care=care)
 
 
-class Windows:
-    """What somebody asked, the newest first: of equal questions in one window, the one that came first."""
+class Questions:
+    """What somebody asked, the newest first: of equal questions in one window, the one that came first.
 
-    def __init__(self, lasts_ms: int = WINDOW_MS) -> None:
+    Of refusals that repeat in a window only the first is an entry (ADR 0011): what is missing were refused, if what was
+    allowed were shown each time.
+    """
+
+    def __init__(self, lasts_ms: int) -> None:
         self._lasts = lasts_ms
         self._held: list[Entry] = []
 
     def begin(self, at: int) -> int:
         """Return when the window of a time begins (both ms)."""
-        return at - at % self._lasts
+        return over_at(at, self._lasts) - self._lasts
 
     def hold(self, asked: Entry) -> None:
         """Take in the next one back: an equal question of its window that came later is shown no more."""

@@ -6,7 +6,7 @@ hidden, blocked, absent and allowed look the same (EHDS, article 8).
 
 from typing import Final
 
-from services.consent.domain.entry import Entry, Outcome
+from services.consent.domain.entry import Entry, Outcome, Repeated
 from services.consent.domain.flow import Action, Actor, Flow
 from services.consent.domain.rules import Rules
 from services.consent.fhir import systems
@@ -55,7 +55,7 @@ _WITHOUT_FLOW: Final = {
     "looked-at-review": (_LOG_USED, "R", _SUCCESS),
     "reviewed": (_LOG_USED, "U", _SUCCESS),
     "told-doctor": (_LOG_USED, "R", _SUCCESS),
-    "repeated": (_DECIDED, "E", _MINOR),  # refusals like the first, counted
+    "repeated": (_DECIDED, "E", _MINOR),
 }
 _UNKNOWN: Final = (_RECORD, "E", _SUCCESS)
 _ABOUT_A_DOCUMENT: Final = frozenset({"abandoned", "revealed"})
@@ -83,7 +83,9 @@ def audit_event(entry: Entry, base: str, rules: Rules) -> Json:
     flow, outcome = entry.flow, entry.outcome
     told = _framed(entry) | {"outcome": _code(entry), "outcomeDesc": entry_view(entry, rules)["phrase"]}
     if flow is None or outcome is None:
-        agents = _agents(entry.reviewing.by, entry.record) if entry.reviewing else [_decider(requestor=True)]
+        told |= _when_and_why(entry.repeated) if entry.repeated else {}
+        somebody = entry.reviewing or entry.repeated
+        agents = _agents(somebody.by, entry.record) if somebody else [_decider(requestor=True)]
         return told | {"agent": agents, "entity": [_person(entry), *_concerned(entry, base)]}
     agents = _agents(flow.actor, flow.record)
     agents[0]["policy"] = [f"{base}/consent/rules#{outcome.rule}"]
@@ -119,6 +121,8 @@ def _framed(entry: Entry) -> Json:
 
 def _code(entry: Entry) -> str:
     outcome = entry.outcome
+    if entry.repeated and entry.repeated.verdict == "red-line":
+        return _SERIOUS
     if outcome is None:
         return _WITHOUT_FLOW.get(entry.kind, _UNKNOWN)[2]
     if outcome.verdict == "allowed":
@@ -168,16 +172,25 @@ def _person(entry: Entry, outcome: Outcome | None = None) -> Json:
 
 
 def _concerned(entry: Entry, base: str) -> list[Json]:
-    """Return what an entry without a flow is about: a document, or the access that was reviewed."""
+    """Return what an entry without a flow is about: a document, the access that was reviewed, the first refusal."""
     if entry.about and entry.kind in _ABOUT_A_DOCUMENT:
         return [_asked_for(base, entry.record, entry.about)]
-    if entry.reviewing is None:
+    somebody = entry.reviewing or entry.repeated
+    if somebody is None:
         return []
-    access = {"reference": f"AuditEvent/{entry.reviewing.flow}", "type": "AuditEvent"}
+    access = {"reference": f"AuditEvent/{somebody.flow}", "type": "AuditEvent"}
     found: Json = {"what": access, "type": _OBJECT, "role": _OF_EVENT}
-    if entry.reviewing.justified is not None:
+    if entry.reviewing and entry.reviewing.justified is not None:
         found["detail"] = [{"type": "justified", "valueString": str(entry.reviewing.justified).lower()}]
+    if entry.repeated:
+        found["detail"] = [{"type": "repeated", "valueString": str(entry.repeated.times)}]
     return [found]
+
+
+def _when_and_why(said: Repeated) -> Json:
+    """Return from when to when a refusal was repeated, and what for."""
+    period = {"start": systems.instant(said.since), "end": systems.instant(said.until)}
+    return {"period": period, "purposeOfEvent": [concept(systems.purpose(said.purpose))]}
 
 
 def _documents(flow: Flow, outcome: Outcome, base: str) -> list[Json]:

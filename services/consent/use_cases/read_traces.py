@@ -1,11 +1,11 @@
 """Read traces (R.1111-43): the patient's of everybody, a professional's of himself; searched, page by page."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action
-from services.consent.domain.traces import CLOCKS_DIFFER_MS, Reader, Wanted, Windows, as_asked, wanted_agent
+from services.consent.domain.traces import CLOCKS_DIFFER_MS, Questions, Reader, Wanted, as_asked, wanted_agent
 from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows
 from services.consent.ports import Clock, Journal, RecordUnknown
@@ -34,14 +34,12 @@ class Traces:
 class ReadTraces:
     """Searches the streams of a journal that are open to the reader, in the journal's order; each search is a flow.
 
-    `windows` gives an empty set of the windows in which refusals that repeat are told by their number.
+    `window_ms` is how long refusals that repeat are told by their number.
     """
 
-    def __init__(
-        self, flows: OwnFlows, ledger: Ledger, journal: Journal, clock: Clock, windows: Callable[[], Windows] = Windows
-    ) -> None:
+    def __init__(self, flows: OwnFlows, ledger: Ledger, journal: Journal, clock: Clock, window_ms: int) -> None:
         self._flows, self._ledger, self._journal, self._clock = flows, ledger, journal, clock
-        self._windows = windows
+        self._window_ms = window_ms
 
     async def __call__(self, asking: Asking, wanted: Wanted) -> Traces:
         """Return a page; raise Refused, RecordUnknown or NoSuchCursor."""
@@ -93,21 +91,21 @@ class ReadTraces:
 
     async def _asked(self, reader: Reader, record: str, before: int | None, wanted: Wanted) -> AsyncIterator[Entry]:
         """Yield what he asked; where a period begins within a window, what came first there is looked for before it."""
-        windows = self._windows()
+        questions = Questions(self._window_ms)
         since = wanted.since or 0
         parts: list[Entry] = []
         async for entry in self._back(record, before, replace(wanted, since=None), None):
-            for asked in windows.settled(entry.at):
+            for asked in questions.settled(entry.at):
                 if asked.at >= since:
                     yield asked
-            if entry.at < windows.begin(since) - CLOCKS_DIFFER_MS:
+            if entry.at < questions.begin(since) - CLOCKS_DIFFER_MS:
                 break
             if reader.knows(entry) and wanted_agent(entry, wanted.agents):
                 parts.append(entry)  # they stand together, the first of them last in this order
                 if (whole := as_asked(parts)) is not None:
-                    windows.hold(whole)
+                    questions.hold(whole)
                     parts = []
-        for asked in windows.settled():
+        for asked in questions.settled():
             if asked.at >= since:
                 yield asked
 

@@ -13,7 +13,7 @@ from fhir.resources.R4B.consent import Consent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.consent.domain.entry import Entry, Outcome, Reviewing
+from services.consent.domain.entry import Entry, Outcome, Repeated, Reviewing
 from services.consent.domain.flow import Action, Actor, Care, Change, DirectiveKind, Reason
 from services.consent.domain.record import Directive, Record
 from services.consent.domain.representation import Holder, Representation
@@ -249,6 +249,7 @@ def test_what_nobody_asked_for_is_carnet_s_own(book: Book) -> None:
 
 _ACCESS = "f" * 32
 _LOOKED = Reviewing(_ACCESS, NOW, replace(MOREAU, profession="dpo", name="Déléguée Exemple"))
+_REPEATED = Repeated(_ACCESS, MOREAU, Action.LIST, "TREAT", "refused", 12, NOW - 60_000, NOW)
 _WITHOUT_FLOW: dict[Any, tuple[str, str, dict[str, Any]]] = {
     "opened": ("110110", "C", {}),
     "represented": ("110110", "U", {"representation": Representation(1, True, False, (Holder("r", "parent", ()),))}),
@@ -256,6 +257,7 @@ _WITHOUT_FLOW: dict[Any, tuple[str, str, dict[str, Any]]] = {
     "revealed": ("110110", "U", {"about": ABSENT}),
     "looked-at-review": ("110101", "R", {"reviewing": _LOOKED}),
     "told-doctor": ("110101", "R", {"reviewing": replace(_LOOKED, by=PETIT)}),
+    "repeated": ("110113", "E", {"repeated": _REPEATED}),
     "reviewed": ("110101", "U", {"reviewing": replace(_LOOKED, answer="Rien à redire à cela.", justified=True)}),
 }
 
@@ -267,18 +269,31 @@ def test_every_kind_of_entry_is_an_event_of_its_own(kind: Any) -> None:
     written = replace(opening(), kind=kind, **more)
     found = audit_event(written, BASE, RULES)
     AuditEvent.model_validate(orjson.loads(orjson.dumps(found)))
-    assert (found["type"]["code"], found["action"], found["outcome"]) == (what, done, "0")
+    assert (found["type"]["code"], found["action"]) == (what, done)
+    assert found["outcome"] == ("4" if kind == "repeated" else "0")
     assert [each["code"] for each in found["subtype"]] == [kind]
     assert found["outcomeDesc"] == entry_view(written, RULES)["phrase"]
     assert found["entity"][0]["what"]["identifier"]["value"] == RECORD
     named = [each["what"]["reference"] for each in found["entity"][1:]]
     document = f"{BASE}/fhir/DocumentReference/{RECORD}-{ABSENT}"
-    assert named == ([document] if "about" in more else [f"AuditEvent/{_ACCESS}"] if "reviewing" in more else [])
+    assert named == (
+        [document] if "about" in more else [f"AuditEvent/{_ACCESS}"] if more.keys() & {"reviewing", "repeated"} else []
+    )
 
 
 def test_no_kind_of_entry_is_without_its_event() -> None:
     """Those of the public record, which is nobody's, are no patient's; a new kind is thought of here."""
-    assert {*_WITHOUT_FLOW, "decision", "activated"} >= set(get_args(get_type_hints(Entry)["kind"])) - {"repeated"}
+    assert {*_WITHOUT_FLOW, "decision", "activated"} == set(get_args(get_type_hints(Entry)["kind"]))
+
+
+def test_a_number_of_refusals_says_whose_how_many_and_when() -> None:
+    """Who asked again, what for, how often, from when to when; beyond a red line, it is as serious as the first."""
+    found = audit_event(replace(opening(), kind="repeated", repeated=_REPEATED), BASE, RULES)
+    assert (found["agent"][0]["name"], found["purposeOfEvent"][0]["coding"][0]["code"]) == ("Dr Moreau", "TREAT")
+    assert found["period"] == {"start": "2026-05-28T20:25:40.000Z", "end": "2026-05-28T20:26:40.000Z"}
+    assert details(found["entity"][1]) == {"repeated": "12"}
+    red = replace(_REPEATED, verdict="red-line")
+    assert audit_event(replace(opening(), kind="repeated", repeated=red), BASE, RULES)["outcome"] == "8"
 
 
 def test_an_officer_is_the_one_who_looked_or_answered() -> None:

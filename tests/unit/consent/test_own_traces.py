@@ -12,7 +12,6 @@ import pytest
 from services.consent.domain.entry import MAIN, Entry, Reviewing
 from services.consent.domain.flow import Action, Actor, Care
 from services.consent.domain.representation import Representation
-from services.consent.domain.traces import WINDOW_MS
 from services.consent.use_cases import read_traces
 from tests.unit.consent.people import (
     ABSENT,
@@ -26,7 +25,7 @@ from tests.unit.consent.people import (
     paper,
 )
 from tests.unit.consent.searching import found, links, pages, refused
-from tests.unit.consent.viewing import Viewing
+from tests.unit.consent.viewing import WINDOW_MS, Viewing
 
 RPPS, MINUTE = "99700000001", 60_000
 SECRET = paper("secret", visibility=("INVISIBLE_PATIENT",))
@@ -242,6 +241,26 @@ async def test_refusals_that_are_counted_leave_the_traces_that_answers_leave(con
 def _hour_ago(consent: Viewing) -> str:
     """Return an hour ago, so that a search is about what came before all these looks."""
     return f"{datetime.fromtimestamp(consent.clock() / 1000 - 3_600, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+async def test_a_blocked_one_finds_as_many_traces_as_one_who_is_let_in() -> None:
+    """With refusals counted as they are: asking again and again, he finds the same, each at the same time."""
+    told = []
+    for choice in ("authorised", "blocked"):
+        consent = Viewing(counting=True)
+        document = await consent.deposit(paper(), by=COLLEAGUE)
+        await _CHOICES[choice](consent)
+        begins = -consent.clock() % WINDOW_MS - DAY
+        for minute in (0, 1, 3, 9, 10, 12, 27, 29, 29, 31):
+            consent.ahead = begins + minute * MINUTE
+            for asked in (flow(MOREAU, Action.READ, document), flow(MOREAU, Action.LIST)):
+                await consent.decide.one(asked)
+        entries = [each for each in consent.journal.entries[RECORD] if each.flow and each.flow.actor == MOREAU]
+        assert len(entries) == (20 if choice == "authorised" else 8)
+        consent.ahead = begins + DAY
+        events = [each for page in await pages(consent, "AuditEvent?_count=3", actor=MOREAU) for each in page]
+        told.append([(each["subtype"][-1]["code"], each["recorded"][14:16]) for each in events[1:]])
+    assert told[0] == told[1]
 
 
 async def test_she_reads_that_he_did(consent: Viewing) -> None:
