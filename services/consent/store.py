@@ -17,6 +17,8 @@ from services.consent.ports import Fate, Held, KeyMissing, OutcomeUnknown, Recor
 
 _CHANGING = ["deposit", "directive", "other", "emergency"]
 _REMEMBERED_KEYS = 50_000
+# The collection of windows.py, where a refusal may be counted in the place of an entry.
+WINDOWS = "windows"
 # What a row holds beside its entry. `due` says that the entry must be told, until it was (notices.py): it goes then, so
 # it stands neither in the entry nor under the encryption's associated data.
 _BESIDE = frozenset({"_id", "body", "due"})
@@ -32,6 +34,7 @@ class MongoJournal:
 
     async def prepare(self) -> None:
         """Create the collection and its indexes."""
+        await self._mongo.ensure(WINDOWS)
         await self._mongo.ensure(
             self.COLLECTION,
             ([("record", 1), ("version", 1)], {"unique": True}),
@@ -114,11 +117,19 @@ class MongoJournal:
         found = await self._opened(record, self._rows.find({"record": record, "cause": cause}))
         return found[0] if found else None
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
-        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
+    async def caused(self, record: str, causes: Collection[str]) -> set[str]:
+        """Return which of these causes have an entry."""
+        cursor = self._rows.find({"record": record, "cause": {"$in": list(causes)}}, {"cause": 1})
+        return {row["cause"] for row in await cursor.to_list(None)}
+
+    async def page(  # noqa: PLR0917 - what narrows a search
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries, the newest first, from below a version; of a period (ms), of some streams."""
         where: dict[str, Any] = {"record": record}
+        if streams is not None:
+            where["stream"] = {"$in": list(streams)}
         if before is not None:
             where["version"] = {"$lt": before}
         if period := {name: at for name, at in (("$gte", since), ("$lt", until)) if at is not None}:
@@ -134,7 +145,9 @@ class MongoJournal:
         return await self._opened(record, self._rows.find(where).sort("version", 1))
 
     async def demand(self, policies: str) -> None:
-        """Take in only entries of the rules of this digest, whoever inserts."""
+        """Take in only entries of the rules of this digest, whoever inserts, and count no refusal by others."""
+        counted = {"$or": [{"policies": policies}, {"closing": True}]}
+        await self._mongo.admit(WINDOWS, counted, changes=True)
         await self._mongo.admit(self.COLLECTION, {"policies": policies})
 
     async def demanded(self) -> str | None:

@@ -125,6 +125,18 @@ async def test_pages_may_be_of_a_period(journal: Journal) -> None:
     assert [each.version for each in await journal.page(RECORD, 6, 2, since=NOW + 2)] == [5, 4]
 
 
+async def test_pages_may_be_of_streams(journal: Journal) -> None:
+    """What stands in other streams fills no page; without any named, all of them are there."""
+    streams = {2: "closed", 4: "open", 5: "closed"}
+    entries = [replace(each, stream=streams.get(each.version, MAIN), n=each.version) for each in book()]
+    await _write(journal, entries)
+    seen = [each.version for each in entries if each.stream in {MAIN, "open"}][::-1]
+    assert [each.version for each in await journal.page(RECORD, None, 3, streams={MAIN, "open"})] == seen[:3]
+    assert [each.version for each in await journal.page(RECORD, seen[2], 99, streams={MAIN, "open"})] == seen[3:]
+    assert [each.version for each in await journal.page(RECORD, None, 99, streams={"open"}, until=NOW * 2)] == [4]
+    assert len(await journal.page(RECORD, None, 99)) == len(entries)
+
+
 async def test_only_what_may_change_a_state_is_read_to_fold(journal: Journal) -> None:
     """Requests are left out; the bounds are after and up to."""
     await _write(journal, book())
