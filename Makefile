@@ -44,8 +44,8 @@ types: setup ## Check types with mypy
 test: lint types ## Run every check and every test, with a sample of each campaign
 	@$(PYTHON) -m pytest
 
-chaos: setup ## Run the campaigns whole: crashes, pauses, outages (long; CARNET_SEED=n for the same lots)
-	@CARNET_CHAOS=full $(PYTHON) -m pytest tests/chaos --timeout=0 -s
+chaos: setup ## Run the campaigns whole: crashes, pauses, outages, rules (long; CARNET_SEED=n for the same lots)
+	@CARNET_CHAOS=full $(PYTHON) -m pytest tests/chaos tests/unit/consent/test_oracle.py tests/unit/consent/test_mutants.py --timeout=0 -s
 
 bench: setup ## Measure deposits, lists and reads on a stack of its own
 	$(LOCAL) bench

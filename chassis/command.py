@@ -1,4 +1,4 @@
-"""The command line that every service shares: run roles, list and replay dead letters."""
+"""The command line that every service shares: run roles, list, replay and drop dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -73,3 +73,15 @@ def _letters(
             return healed
 
         raise typer.Exit(0 if asyncio.run(again()) else 1)
+
+    @group.command("drop", help="Forget one letter unhandled, when no replay can mend it: what its event said is lost.")
+    def dropped(letter: Annotated[str, typer.Argument(help="A letter's id.")]) -> None:
+        if not asyncio.run(_drop(taking(settings()), letter)):
+            typer.echo("no such letter", err=True)
+            raise typer.Exit(1)
+        typer.echo(f"{letter}  dropped")
+
+
+async def _drop(opening: AbstractAsyncContextManager[Taking], letter: str) -> bool:
+    async with opening as taken:
+        return any([await letters.drop(letter) for _, letters in taken])

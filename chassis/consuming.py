@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -26,6 +28,18 @@ from contracts.fact import Fact
 from contracts.registry import Envelope, Undecodable, decode
 
 Handler = Callable[[Envelope, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+HERE: ContextVar[Place] = ContextVar("here")  # of the event in hand, for a handler that needs to know
 
 _BACK_OFF_SECONDS = (0.1, 0.5, 2.0)
 _PAUSE_SECONDS = 5.0
@@ -225,6 +239,7 @@ class Consuming:
         handler = self._handlers.get(envelope.type)
         if handler is None:
             return
+        HERE.set(Place(record.topic, record.partition, record.offset))
         with telemetry.span(
             f"take {envelope.type}",
             SpanKind.CONSUMER,

@@ -10,11 +10,16 @@ from typing import Any, Literal
 
 from aiokafka import ConsumerRecord
 from prometheus_client import Counter
+from pydantic import TypeAdapter, ValidationError
 
 from chassis.mongo import DuplicateKey, Mongo
 from chassis.sealing import digest
+from contracts.fact import RecordId
 
 COLLECTION = "dead_letters"
+_EVERYBODY = b"public"
+_RECORD = TypeAdapter[str](RecordId)
+_MOST_TOLD_APART = 10_000
 LETTERS = Counter("carnet_dead_letters_total", "Events set aside.", ["consumer", "state"])
 
 
@@ -32,9 +37,41 @@ class Letter:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What of one topic was set aside when it was looked at."""
+
+    topic: str
+    keys: frozenset[str] = frozenset()
+    unknown: bool = False  # whose it is, nobody can say
+
+    def holds(self, key: bytes) -> bool:
+        """Say whether an event of this key may be among it."""
+        return self.unknown or _queue(self.topic, key) in self.keys
+
+
 def key_of(record: ConsumerRecord) -> str:
-    """Return the key under which letters queue: a digest, because a broken key may quote anything."""
-    return digest(record.topic.encode() + b"\0" + (record.key or b""))
+    """Return the key under which letters queue: a digest, because a broken key may quote anything.
+
+    What has no one record for its key queues with nothing, its place is its key: facts about everybody come again and
+    again and hold no order, and among events whose keys are lost there is none to hold.
+    """
+    place = b"" if _whose(record) == "record" else f"\0{record.partition}:{record.offset}".encode()
+    return _queue(record.topic, (record.key or b"") + place)
+
+
+def _queue(topic: str, key: bytes) -> str:
+    return digest(topic.encode() + b"\0" + key)
+
+
+def _whose(record: ConsumerRecord) -> Literal["record", "everybody", "unknown"]:
+    if record.key == _EVERYBODY:
+        return "everybody"
+    try:
+        _RECORD.validate_python((record.key or b"").decode())
+    except (ValidationError, UnicodeDecodeError):
+        return "unknown"
+    return "record"
 
 
 class DeadLetters:
@@ -76,6 +113,7 @@ class DeadLetters:
             "partition": record.partition,
             "offset": record.offset,
             "key": key_of(record),
+            "whose": _whose(record),
             "state": state,
             "error": None if error is None else type(error).__name__,
             "at": datetime.now(UTC),
@@ -96,6 +134,19 @@ class DeadLetters:
     async def all(self) -> list[Letter]:
         """Return every letter, in the order in which replay takes them."""
         return await self._find({}, limit=100_000)
+
+    async def aside(self, topic: str) -> Aside:
+        """Return what of a topic is set aside now; whose it is counts as unknown where there is too much of it."""
+        cursor = self._letters.find({"consumer": self._consumer, "topic": topic}, {"key": 1, "whose": 1})
+        rows = await cursor.limit(_MOST_TOLD_APART + 1).to_list(_MOST_TOLD_APART + 1)
+        # Letters from before `whose` was kept do not say: they count as unknown until they are replayed.
+        unknown = len(rows) > _MOST_TOLD_APART or any(row.get("whose", "unknown") == "unknown" for row in rows)
+        return Aside(topic, frozenset(row["key"] for row in rows), unknown)
+
+    async def drop(self, letter: str) -> bool:
+        """Forget a letter, by its id, whose event nobody will handle; False when there is none."""
+        found = await self._letters.delete_one({"_id": letter, "consumer": self._consumer})
+        return bool(found.deleted_count)
 
     async def remove(self, letter: Letter) -> None:
         """Forget a letter whose event was handled."""

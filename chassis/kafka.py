@@ -15,12 +15,14 @@ from aiokafka.errors import (
     NotLeaderForPartitionError,
     RequestTimedOutError,
 )
+from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client import Counter
 
 from chassis.settings import KafkaSettings
 
 UNSENT = Counter("carnet_kafka_unsent_total", "Questions and answers that the broker did not take.")
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_PARTITIONER = DefaultPartitioner()
 # What passes by itself once the broker is back.
 Unreachable = (
     KafkaConnectionError,
@@ -50,8 +52,14 @@ def producer(settings: KafkaSettings) -> AIOKafkaProducer:
         acks="all",
         enable_idempotence=True,
         linger_ms=0,
+        partitioner=_PARTITIONER,
         max_request_size=MAX_MESSAGE_BYTES,
     )
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition in which our producers put a key, on a topic of so many."""
+    return int(_PARTITIONER(key, list(range(partitions)), []))
 
 
 def consumer(settings: KafkaSettings, **options: Any) -> AIOKafkaConsumer:

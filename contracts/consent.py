@@ -1,4 +1,4 @@
-"""What consent says and is asked: a flow's question, its sealed answer, keys, deposits, what must be told at once."""
+"""What consent says and is asked: a flow's question, its sealed answer, keys, deposits, what the person must learn."""
 
 from enum import StrEnum
 from typing import ClassVar, Literal
@@ -144,3 +144,16 @@ class AccessAnnounced(Fact):
     )
     flow: str = Field(pattern=r"^[0-9a-f]{32}$", description="The flow whose entry says who and why.")
     at: int = Field(ge=0, description="When it was decided: Unix time, milliseconds.")
+
+
+class DocumentRevealed(Fact):
+    """A document that was kept from the person until its announcement is hers now: a professional told her, or a month.
+
+    Whether she is told that there is something new is a flow of its own, as for a deposit.
+    """
+
+    TYPE: ClassVar = "carnet.consent.document-revealed.v1"
+
+    record: RecordId
+    document: DocumentId
+    at: int = Field(ge=0, description="When it became hers to see: Unix time, milliseconds.")

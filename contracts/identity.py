@@ -59,6 +59,9 @@ class BeatSent(Fact):
     TYPE: ClassVar = "carnet.identity.beat-sent.v1"
 
     partition: int = Field(ge=0)
+    as_of: int | None = Field(
+        default=None, ge=0, description="Unix time (ms) up to which all is published; without it, the envelope's time."
+    )
 
 
 class TokenKeysAnnounced(Fact):

@@ -23,6 +23,7 @@ FACTS: dict[str, type[Fact]] = {
         consent.SealingKeysAnnounced,
         consent.DepositUnconfirmed,
         consent.AccessAnnounced,
+        consent.DocumentRevealed,
         documents.Deposited,
         documents.DepositAbandoned,
     )

@@ -1,5 +1,7 @@
 """`make bench`: deposits, lists and reads at 1, 8 and 32 in flight, on a stack of its own; and where the CPU goes.
 
+Then what a decision costs (bench_decisions.py), and whether a clock can tell what answers do not (bench_timing.py).
+
 1,000 patients, 30 KB documents, lists of 20, every process with its defaults, all of it and the load on this machine.
 Each cell is three rounds: latencies are those of all its requests, the rate is the median round's.
 """
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 from joserfc.jwk import OKPKey
 from rich.console import Console
@@ -32,6 +35,7 @@ from chassis.tokens import AccessToken, Application, Organisation, issue, patien
 from chassis.trust import AnnouncedKeys
 from deploy.local import Trouble
 from deploy.local.bench_decisions import Decisions, Person
+from deploy.local.bench_timing import Timing
 from deploy.local.machine import Ports
 from deploy.local.sampling import cpu_seconds
 from deploy.local.stack import ROOT, Stack
@@ -117,6 +121,11 @@ class _Bench:
             # Records that the lists do not use.
             people = [Person(each.record, each.ins) for each in self._patients[WITH_LISTS:]]
             results["decision"] = await decisions.measured(people, self._console)
+        await self._quiet()
+        async with aiohttp.ClientSession() as session:
+            timing = Timing(self._stack, session, self._key)
+            nobodys = [_ins(PATIENTS + each) for each in range(3)]
+            results["timing"] = await timing.measured(self._register, nobodys, self._console)
         self._console.print(_answered(results))
         self._console.print(_spent(results))
         return results
@@ -135,11 +144,18 @@ class _Bench:
         ins = {f"bench-{number:04}": _ins(number) for number in range(PATIENTS)}
         traits = {"birth_name": "SYNTHETIQUE", "first_names": ["ALIX"], "sex": "F", "birth_date": "1979-03-28",
                   "birth_place": "51215"}  # fmt: skip
-        file = self._stack.data / "people.json"
-        file.write_bytes(orjson.dumps({"persons": [
+        records = await self._register({"persons": [
             {"reference": reference, "status": "qualified", "system": _SYSTEM, "ins": value, "traits": traits}
             for reference, value in ins.items()
-        ]}))  # fmt: skip
+        ]})  # fmt: skip
+        await self._opened(len(records))
+        self._console.print(f"  {len(records)} patients registered, their records open: {_since(began)}")
+        return [Patient(ins[reference], record) for reference, record in records.items()]
+
+    async def _register(self, people: dict[str, Any]) -> dict[str, str]:
+        """Register people by identity's own command; return their records by reference."""
+        file = self._stack.data / "people.json"
+        file.write_bytes(orjson.dumps(people))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.identity", "register", str(file), "--records", cwd=ROOT,
             env=os.environ | self._stack.env_of("identity-1"),
@@ -148,10 +164,7 @@ class _Bench:
         said, wrong = await process.communicate()
         if process.returncode != 0:
             raise BenchFailed(f"the patients could not be registered:\n{wrong.decode(errors='replace')[-2_000:]}")
-        records = dict(line.split() for line in said.decode().splitlines())
-        await self._opened(len(records))
-        self._console.print(f"  {len(records)} patients registered, their records open: {_since(began)}")
-        return [Patient(ins[reference], record) for reference, record in records.items()]
+        return dict(line.split() for line in said.decode().splitlines())
 
     async def _opened(self, wanted: int) -> None:
         async with self._database("consent") as mongo, asyncio.timeout(120):

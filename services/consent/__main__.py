@@ -14,6 +14,7 @@ from chassis.web import Check
 from contracts.consent import SealingKeysAnnounced
 from services.consent.api import router
 from services.consent.bootstrap import Room, bootstrap, desk
+from services.consent.emergencies_api import emergencies_router
 from services.consent.fhir_api import PLACE, fhir_error, fhir_router
 from services.consent.review_api import review_router
 from services.consent.rules_api import rules_router
@@ -52,7 +53,11 @@ def _sweep(room: Room) -> AbstractAsyncContextManager[None]:
     async def reveal() -> float:
         return 0 if await room.reveal_documents() else _SWEEP_SECONDS
 
-    return background(sweep(question), sweep(reveal))
+    async def close() -> float:
+        await room.close_windows()
+        return min(_SWEEP_SECONDS, room.settings.repeats.seconds)
+
+    return background(sweep(question), sweep(reveal), sweep(close))
 
 
 async def _announced(room: Room) -> list[Repeated]:
@@ -62,7 +67,8 @@ async def _announced(room: Room) -> list[Repeated]:
 
 
 def _routers(room: Room) -> list[APIRouter]:
-    return [router(room), views_router(room), fhir_router(room), review_router(room), rules_router(room)]
+    told = (review_router(room), emergencies_router(room))
+    return [router(room), views_router(room), fhir_router(room), *told, rules_router(room)]
 
 
 def _checks(room: Room) -> dict[str, Check]:
@@ -75,8 +81,8 @@ def _checks(room: Room) -> dict[str, Check]:
 
 @asynccontextmanager
 async def _room(settings: ConsentSettings) -> AsyncIterator[Room]:
-    # Every role but a few needs identity's keys: follow them in each process.
-    async with bootstrap(settings) as room, background(room.tokens.run()):
+    # Every role but a few needs identity's keys, and to know how far identity was heard: follow both in each process.
+    async with bootstrap(settings) as room, background(room.tokens.run(), room.projection.run()):
         yield room
 
 

@@ -22,6 +22,7 @@ from contracts.consent import DepositUnconfirmed
 from services.consent.acquaintances import Acquaintances
 from services.consent.bundles import MongoBundles
 from services.consent.consumers import subscribe
+from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.bundle import Bundle
 from services.consent.domain.rules import POLICIES
 from services.consent.flows import Judge
@@ -32,6 +33,8 @@ from services.consent.ledger import Ledger
 from services.consent.notices import MongoNotices, MongoReviews, announcing
 from services.consent.own_flows import OwnFlows
 from services.consent.ports import Clock, Unconfirmed
+from services.consent.projection import IdentityProjection, MongoBeats
+from services.consent.repeats import Repeats
 from services.consent.settings import ConsentSettings
 from services.consent.store import MongoDocumentKeys, MongoJournal, MongoSnapshots
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
@@ -40,16 +43,19 @@ from services.consent.use_cases.announce import Announce
 from services.consent.use_cases.announce_document import AnnounceDocument
 from services.consent.use_cases.answer_review import AnswerReview
 from services.consent.use_cases.change_directives import ChangeDirectives
+from services.consent.use_cases.close_windows import CloseWindows
 from services.consent.use_cases.compare_rules import CompareRules
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
 from services.consent.use_cases.decide import Decide
 from services.consent.use_cases.declare_care import DeclareCare
 from services.consent.use_cases.end_stay import EndStay
 from services.consent.use_cases.make_codes import MakeCodes
+from services.consent.use_cases.note_beat import NoteBeat
 from services.consent.use_cases.open_record import OpenRecord
 from services.consent.use_cases.preview_change import PreviewChange
 from services.consent.use_cases.question_deposits import QuestionDeposits
 from services.consent.use_cases.read_directives import ReadDirectives
+from services.consent.use_cases.read_emergencies import ReadEmergencies
 from services.consent.use_cases.read_journal import ReadJournal
 from services.consent.use_cases.read_reviews import ReadReviews
 from services.consent.use_cases.read_rules import ReadRules
@@ -57,6 +63,7 @@ from services.consent.use_cases.read_traces import ReadTraces
 from services.consent.use_cases.represent_record import RepresentRecord
 from services.consent.use_cases.reveal_documents import RevealDocuments
 from services.consent.use_cases.see_as import SeeAs
+from services.consent.windows import MongoWindows
 
 _log = logs.get("rules")
 
@@ -82,6 +89,7 @@ class Room:
     read_journal: ReadJournal
     read_reviews: ReadReviews
     answer_review: AnswerReview
+    read_emergencies: ReadEmergencies
     announcing: Callable[[], Coroutine[Any, Any, None]]
     read_traces: ReadTraces
     preview_change: PreviewChange
@@ -89,10 +97,12 @@ class Room:
     read_rules: ReadRules
     compare_rules: CompareRules
     questioning: QuestionDeposits
+    close_windows: CloseWindows
     hearer: Hearer
     consuming: Consuming
     letters: DeadLetters
     relay: Relay
+    projection: IdentityProjection
     announced: AnnouncedKeys
 
 
@@ -129,7 +139,26 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     snapshots, bundles = MongoSnapshots(mongo, record_keys), MongoBundles(mongo, record_keys)
     outbox, letters = Outbox(mongo, "consent"), DeadLetters(mongo, "carnet.consent")
     relay, reviews = Relay(mongo, settings.kafka, settings.instance), MongoReviews(mongo, record_keys)
-    for each in (record_keys, journal, snapshots, document_keys, reviews, bundles, outbox, letters, relay):
+    doctors, beats = MongoDoctorNotices(mongo, record_keys), MongoBeats(mongo)
+    windows = MongoWindows(mongo, record_keys)
+    projection = IdentityProjection(
+        beats, letters.aside, int(settings.projection.stale_seconds * 1000), clock=now_ms, monotonic=time.monotonic
+    )
+    stores = (
+        record_keys,
+        journal,
+        windows,
+        snapshots,
+        document_keys,
+        reviews,
+        doctors,
+        bundles,
+        outbox,
+        letters,
+        relay,
+        beats,
+    )
+    for each in stores:
         await each.prepare()
     activations, archive = Activations(journal, bundles), Archive(bundles)
     in_force = RulesInForce(activations, archive)
@@ -147,11 +176,12 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         await mongo.transact(work)
 
     ledger = Ledger(journal, snapshots)
-    decide = Decide(ledger, journal, document_keys, in_force, now_ms)
-    flows, inscribe = OwnFlows(decide), Inscribe(ledger, journal, in_force, now_ms)
+    repeats = Repeats(windows, settings.repeats.seconds * 1000)
+    decide = Decide(ledger, journal, document_keys, in_force, now_ms, repeats=repeats)
+    flows, inscribe = OwnFlows(decide, projection), Inscribe(ledger, journal, in_force, now_ms)
     change_directives = ChangeDirectives(flows, ledger, now_ms)
-    notices = MongoNotices(mongo, outbox, reviews)
-    announce, acquaintances = Announce(notices, journal, now_ms), Acquaintances(journal)
+    notices = MongoNotices(mongo, outbox, reviews, doctors)
+    announce, acquaintances = Announce(notices, journal, ledger, now_ms), Acquaintances(journal)
     consuming = Consuming("consent", settings.kafka, letters, settings.instance)
     subscribe(
         consuming,
@@ -159,6 +189,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         RepresentRecord(inscribe),
         ConfirmDeposit(document_keys),
         AbandonDeposit(ledger, journal, document_keys, in_force, now_ms),
+        noting=NoteBeat(beats, now_ms),
     )
     return Room(
         settings=settings,
@@ -176,9 +207,10 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         reveal_documents=RevealDocuments(ledger, inscribe, document_keys, now_ms),
         read_directives=ReadDirectives(flows, ledger, now_ms),
         read_journal=ReadJournal(flows, ledger, journal, now_ms),
-        read_traces=ReadTraces(flows, journal),
+        read_traces=ReadTraces(flows, ledger, journal, now_ms, settings.repeats.seconds * 1000),
         read_reviews=ReadReviews(reviews, journal, inscribe),
         answer_review=AnswerReview(reviews, journal, inscribe),
+        read_emergencies=ReadEmergencies(doctors, journal, ledger, inscribe, now_ms),
         announcing=lambda: announcing(mongo, notices, announce, now_ms),
         preview_change=PreviewChange(
             flows, ledger, change_directives, acquaintances=acquaintances, in_force=in_force, clock=now_ms
@@ -189,16 +221,18 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         questioning=QuestionDeposits(
             ledger, document_keys, question, now_ms, int(settings.keys.unconfirmed_seconds * 1000)
         ),
+        close_windows=CloseWindows(windows, journal, inscribe, now_ms),
         hearer=Hearer(
             settings.kafka,
             InstanceIdentity.load(settings.trust.instance),
             trust,
             [X25519PrivateKey.from_private_bytes(private) for _, private in announced.private],
-            Judge(decide, verifier, in_force),
+            Judge(decide, verifier, in_force, projection),
         ),
         consuming=consuming,
         letters=letters,
         relay=relay,
+        projection=projection,
         announced=announced,
     )
 

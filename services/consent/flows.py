@@ -12,22 +12,23 @@ from chassis.tokens import AccessToken, TokenRefused, TokenVerifier
 from contracts.consent import FlowAnswer, FlowQuestion, Grant
 from services.consent.decisions import tell
 from services.consent.domain.flow import Action, Actor, Deposit, Flow, Reason
-from services.consent.ports import Held, InForce
+from services.consent.domain.rules import NOTHING_THERE
+from services.consent.ports import Held, InForce, Projection
 from services.consent.use_cases.decide import Decide, Decided
 
 # What a service may ask for in its own name, and under which purpose the patient sees it.
 _OWN_FLOWS = {"notifications": (Action.NOTIFY, "NOTIFY", "Avis de Carnet")}
 
 
-# To a representative, what the person keeps from them is not even there: no reason speaks of it.
+# What is not there needs no reason; to a representative, what the person keeps from them is not even there.
 _TOLD = frozenset({"patient", "representative"})
 
 
 class Judge:
     """Judges what deciders hear: the caller's own token is verified here again, whatever the asker says of it."""
 
-    def __init__(self, decide: Decide, verifier: TokenVerifier, in_force: InForce) -> None:
-        self._decide, self._verifier, self._in_force = decide, verifier, in_force
+    def __init__(self, decide: Decide, verifier: TokenVerifier, in_force: InForce, projection: Projection) -> None:
+        self._decide, self._verifier, self._in_force, self._projection = decide, verifier, in_force, projection
 
     async def __call__(self, heard: Heard) -> Judged | None:
         """Return the answer; None for a question that is dropped."""
@@ -76,6 +77,8 @@ class Judge:
             reason=Reason(token.emergency.code, token.emergency.text) if token and token.emergency else None,
             auth_time=token.auth_time if token else 0,
             secret=token.secret if token else False,
+            # Nobody else's flow hangs on who represents whom.
+            stale=actor.kind == "representative" and self._projection.stale(heard.record),
             because=question.cause,
             deadline_ms=heard.deadline_ms,
         )
@@ -103,7 +106,8 @@ class Judge:
         outcome, flow = decided.outcome, decided.flow
         if outcome is None or decided.entry is None:
             return FlowAnswer(outcome="stale")
-        if outcome.verdict == "red-line" or (outcome.verdict == "refused" and flow.actor.kind in _TOLD):
+        hers = outcome.verdict == "refused" and flow.actor.kind in _TOLD and outcome.rule != NOTHING_THERE
+        if outcome.verdict == "red-line" or hers:
             rule = self._in_force.judged_by(decided.entry.policies)[outcome.rule]
             return FlowAnswer(outcome=outcome.verdict, rule=rule.id, law=rule.law, sentence=rule.sentence)
         if outcome.verdict != "allowed":

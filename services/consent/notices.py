@@ -1,7 +1,7 @@
-"""What must be told at once, by state: rows of the journal that are due, their facts, and the reviews they open."""
+"""What must be told, by state: rows of the journal that are due, their facts, and the reviews they open."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -11,9 +11,12 @@ from chassis import faults, logs
 from chassis.mongo import DatabaseError, Mongo, Session
 from chassis.outbox import Outbox
 from chassis.sealing import canonical, derive, encrypt
-from contracts.consent import AccessAnnounced
+from contracts.consent import AccessAnnounced, DocumentRevealed
+from contracts.fact import Fact
+from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.entry import Reviewing
 from services.consent.domain.review import EVERY_RECORD, Review
+from services.consent.domain.treating_doctor import DoctorNotice
 from services.consent.ports import Clock, Due, RecordKeys
 from services.consent.store import MongoJournal
 
@@ -27,9 +30,9 @@ _log = logs.get("notices")
 class MongoNotices:
     """The journal's rows that are due; what is told goes to the outbox in the transaction that says so."""
 
-    def __init__(self, mongo: Mongo, outbox: Outbox, reviews: "MongoReviews") -> None:
+    def __init__(self, mongo: Mongo, outbox: Outbox, reviews: "MongoReviews", doctors: MongoDoctorNotices) -> None:
         self._mongo, self._rows = mongo, mongo[MongoJournal.COLLECTION]
-        self._outbox, self._reviews = outbox, reviews
+        self._outbox, self._reviews, self._doctors = outbox, reviews, doctors
 
     async def due(self, limit: int) -> list[Due]:
         """Return entries that are due, the oldest first; by state, for a cursor would pass over what commits late."""
@@ -39,10 +42,13 @@ class MongoNotices:
             for row in await cursor.to_list(limit)
         ]
 
-    async def tell(self, each: Due, review: Review | None) -> bool:
-        """Add the fact, open the review, have the entry due no longer; False when it was not due."""
-        event_id = _event_id(each)
+    async def tell(self, each: Due, review: Review | None = None, doctor: DoctorNotice | None = None) -> bool:
+        """Add the fact, the review and the doctor's row, have the entry due no longer; False when it was not due."""
+        if each.kind == "revealed":
+            raise ValueError("an ordinary notice is no access that nobody may silence")
         fact = AccessAnnounced(record=each.record, kind=each.kind, flow=each.flow, at=each.at)
+        # A flow id is given by whoever asks: used for two records, it must silence neither.
+        event_id = _event_id("access-announced", each.record, each.flow)
 
         async def work(session: Session) -> bool:
             if not await self._settle(each, session):
@@ -51,11 +57,10 @@ class MongoNotices:
             if review is not None:
                 await self._reviews.open(review, session)
                 faults.point("consent.announce.review-opened")
-            # A journal that was restored from a backup may be due again while the first fact still waits here.
-            if not await self._outbox.holds(event_id, session):
-                await self._outbox.add(
-                    fact, session, correlation_id=each.flow, causation_id=each.flow, event_id=event_id
-                )
+            if doctor is not None:
+                await self._doctors.add(doctor, session)
+                faults.point("consent.announce.doctor-added")
+            await self._add(each, fact, event_id, session)
             faults.point("consent.announce.added")
             return True
 
@@ -63,10 +68,34 @@ class MongoNotices:
         faults.point("consent.announce.told")
         return told
 
+    async def reveal(self, each: Due, documents: Sequence[str]) -> bool:
+        """Add a fact a document, have the entry due no longer; False when it was not due."""
+
+        async def work(session: Session) -> bool:
+            if not await self._settle(each, session):
+                return False
+            faults.point("consent.reveal.settled")
+            for document in documents:
+                fact = DocumentRevealed(record=each.record, document=document, at=each.at)
+                # By document and not by flow: whoever announces it again tells nothing new.
+                event_id = _event_id("document-revealed", each.record, document)
+                await self._add(each, fact, event_id, session)
+            faults.point("consent.reveal.added")
+            return True
+
+        told: bool = await self._mongo.transact(work)
+        faults.point("consent.reveal.told")
+        return told
+
     async def pass_over(self, each: Due) -> None:
         """Have an entry due no longer."""
         await self._settle(each, None)
         faults.point("consent.announce.passed-over")
+
+    async def _add(self, each: Due, fact: Fact, event_id: str, session: Session) -> None:
+        # A journal that was restored from a backup may be due again while the first fact still waits here.
+        if not await self._outbox.holds(event_id, session):
+            await self._outbox.add(fact, session, correlation_id=each.flow, causation_id=each.flow, event_id=event_id)
 
     async def _settle(self, each: Due, session: Session) -> bool:
         where = {"record": each.record, "version": each.version, "due": {"$exists": True}}
@@ -151,12 +180,9 @@ async def _announced(due: list[Due], announce: Callable[[Due], Awaitable[str]], 
     return done
 
 
-def _event_id(each: Due) -> str:
-    """Return the same id for the same entry, so that readers know a repeat.
-
-    A flow id is given by whoever asks: used for two records, it must silence neither.
-    """
-    return sha256(f"access-announced:{each.record}:{each.flow}".encode()).hexdigest()[:32]
+def _event_id(*names: str) -> str:
+    """Return the same id for the same event, so that readers know a repeat."""
+    return sha256(":".join(names).encode()).hexdigest()[:32]
 
 
 def _name(review: Review) -> str:

@@ -7,7 +7,7 @@ from uuid import uuid4
 from chassis.sealing import canonical, digest
 from services.consent.decisions import tell
 from services.consent.domain.flow import Action, Actor, Care, Change, Flow, compact
-from services.consent.ports import RecordUnknown
+from services.consent.ports import Projection, RecordUnknown
 from services.consent.use_cases.decide import Decide, Decided
 
 
@@ -42,8 +42,8 @@ class Asking:
 class OwnFlows:
     """Every call is a flow: an entry stands before its answer."""
 
-    def __init__(self, decide: Decide) -> None:
-        self._decide = decide
+    def __init__(self, decide: Decide, projection: Projection) -> None:
+        self._decide, self._projection = decide, projection
 
     async def __call__(
         self, asking: Asking, action: Action, change: Change | None = None, *, care: Care | None = None,
@@ -65,6 +65,7 @@ class OwnFlows:
                 change=change,
                 care=care,
                 secret=asking.secret,
+                stale=asking.actor.kind == "representative" and self._projection.stale(asking.record),
             )
         )
         tell(decided, started)

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.consent.domain.entry import Entry, Reviewing
+from contracts.identity import EMERGENCY_REASONS
+from services.consent.domain.entry import Entry, Repeated, Reviewing
 from services.consent.domain.flow import Action, Actor, Change, Flow
 from services.consent.domain.record import Relation
 from services.consent.domain.review import Review
@@ -37,6 +38,7 @@ _DONE = {
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
+    Action.READ_OWN_TRACES: "{have} relu ses propres demandes, sans ce qui en est advenu",
 }
 _ASKED = {
     Action.DEPOSIT: "{have} voulu déposer un document",
@@ -50,6 +52,7 @@ _ASKED = {
     Action.NOTIFY: "{have} voulu vous prévenir d'une nouveauté",
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
+    Action.READ_OWN_TRACES: "{have} voulu relire ses propres demandes",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
 }
 _HAPPENED = {
@@ -99,7 +102,10 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
     }
     flow, outcome = entry.flow, entry.outcome
     if entry.reviewing is not None:
-        return view | _reviewing(entry.reviewing, entry.at)
+        said = _doctor_told if entry.kind == "told-doctor" else _reviewing
+        return view | said(entry.reviewing, entry.at)
+    if entry.repeated is not None:
+        return view | _repeated(entry.repeated)
     if flow is None or outcome is None:
         return view | {"phrase": f"{_HAPPENED[entry.kind]}, {when(entry.at)}."}
     # A rule of an older version keeps its id; its sentence may have gone with it.
@@ -163,6 +169,58 @@ def review_view(review: Review, access: Entry) -> dict[str, Any]:
         "purpose": flow.purpose,
         "reason": {"code": why.code, "text": why.text} if why else None,
         "phrase": f"{when(access.at).capitalize()}, {_named(flow.actor)} {done}. {because}",
+    }
+
+
+def emergency_view(access: Entry) -> dict[str, Any]:
+    """Return what a treating doctor is told of an access in an emergency (R.1111-48): when, who and the coded reason.
+
+    Neither the professional's own words nor what he saw: no document, no count, no rule.
+    """
+    flow = access.flow
+    if flow is None:
+        raise ValueError("an access without a flow")
+    actor, why = flow.actor, flow.reason
+    label = EMERGENCY_REASONS.get(why.code, why.code) if why else None
+    because = f"Motif : « {label} »." if label else "Aucun motif n'a été donné."
+    return {
+        "record": access.record,
+        "at": _iso(access.at),
+        "who": {"name": actor.name, "profession": actor.profession, "organisation": actor.organisation_name},
+        "purpose": flow.purpose,
+        "reason": {"code": why.code, "label": label} if why else None,
+        "phrase": f"{when(access.at).capitalize()}, {_placed(actor)} a ouvert ce dossier "
+        f"{_IN_EMERGENCY[flow.purpose]}. {because}",
+    }
+
+
+def _placed(actor: Actor) -> str:
+    return f"{actor.name} ({actor.organisation_name})" if actor.organisation_name else actor.name
+
+
+def _doctor_told(said: Reviewing, at: int) -> dict[str, Any]:
+    """Return what the person reads when her treating doctor was told of an access."""
+    access = f"l'accès en urgence du {when(said.at).removeprefix('le ')}"
+    phrase = f"{when(at).capitalize()}, le médecin traitant, {_named(said.by)}, a été averti de {access}."
+    return {"who": _who(said.by), "flow": said.flow, "phrase": phrase}
+
+
+def _repeated(said: Repeated) -> dict[str, Any]:
+    """Return what the person reads of refusals that are told by their number."""
+    end = "refusé à chaque fois, et aucun accord ne peut le permettre"
+    phrase = (
+        f"Après sa demande du {_until(said.since)}, {_named(said.by)} a redemandé {said.times} fois la même chose, "
+        f"jusqu'au {_until(said.until)} ; {end if said.verdict == 'red-line' else 'refusé à chaque fois'}."
+    )
+    return {
+        "flow": said.flow,
+        "who": _who(said.by),
+        "action": said.action,
+        "purpose": said.purpose,
+        "outcome": said.verdict,
+        "times": said.times,
+        "until": _iso(said.until),
+        "phrase": phrase,
     }
 
 

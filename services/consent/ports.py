@@ -1,18 +1,23 @@
 """What consent needs of the world, as promises."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from services.consent.domain.bundle import Bundle
 from services.consent.domain.entry import Announced, Entry, Reviewing
+from services.consent.domain.flow import Flow
 from services.consent.domain.record import Document, Record
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
+from services.consent.domain.treating_doctor import DoctorNotice
 
 Clock = Callable[[], int]
 """Unix time in milliseconds."""
+
+CLOCKS_APART_MS = 2_000
+"""How far two processes' clocks may be apart: a question lives two seconds, so nothing is judged beyond this either."""
 
 
 class RecordUnknown(LookupError):
@@ -82,19 +87,83 @@ class Journal(Protocol):
     async def by_cause(self, record: str, cause: str) -> Entry | None:
         """Return the entry that a flow or an event caused."""
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
-        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
+    async def caused(self, record: str, causes: Collection[str]) -> set[str]:
+        """Return which of these causes have an entry."""
+
+    async def page(  # noqa: PLR0917 - what narrows a search
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`.
+
+        Of `streams` where they are named: no other entry is read at all.
+        """
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
-        """Return in order, up to a version, the entries by which an emergency opened a record."""
+        """Return in order, up to a version, the main stream's entries by which an emergency opened a record."""
 
     async def demand(self, policies: str) -> None:
-        """Take in only entries of the rules of this digest: from its return on no other is inserted, by any process."""
+        """Take in only entries of the rules of this digest: from its return on no other is inserted, by any process.
+
+        Nor is a refusal counted in the place of one (`Windows`).
+        """
 
     async def demanded(self) -> str | None:
         """Return the digest of the rules whose entries are taken in; None while none was demanded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which refusals like the first one are counted. `until` is its end, `last` the newest's time (ms).
+
+    `first` is the clear part of the first one's entry; `times` is how many were counted, `flows` the latest of them.
+    """
+
+    name: str
+    first: dict[str, Any]
+    until: int
+    times: int = 0
+    last: int = 0
+    flows: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> str:
+        """The record that it is about."""
+        return str(self.first["record"])
+
+
+class Counted(Enum):
+    """What became of a refusal that was to be counted."""
+
+    COUNTED = auto()  # durably, and once: this one, or the same request before
+    OVER = auto()  # the window takes no more: an entry must tell it
+    OTHER = auto()  # another request was counted under this flow's id
+    OUTDATED = auto()  # it was judged by rules that are in force no more
+
+
+class Windows(Protocol):
+    """Windows of refusals that repeat, at most one a record, a refusal and a time: how many came after the first."""
+
+    async def open(self, first: Entry, until: int) -> None:
+        """Open a window behind an entry that stands; one that was opened by another stays as it is."""
+
+    async def look(self, entry: Entry, until: int) -> Window | None:
+        """Return the window until this time of refusals like this entry, as of this call."""
+
+    async def count(self, window: Window, flow: Flow, at: int) -> Counted:
+        """Count a refusal, durably, unless the window is over at its time (ms); the same request counts once.
+
+        Raises OutcomeUnknown when the database did not say: nobody may be answered then.
+        """
+
+    async def over(self, before: int, after: str, limit: int) -> list[Window]:
+        """Return windows that were over before a time, by name, from behind a name."""
+
+    async def end(self, window: Window) -> Window:
+        """Have a window count no more, for good; return it as it is from then on."""
+
+    async def drop(self, window: Window) -> None:
+        """Forget a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +178,7 @@ class Due:
 
 
 class Notices(Protocol):
-    """What must be told at once.
+    """What must be told: at once and to whoever it concerns, or as an ordinary notice that consent may refuse.
 
     An entry is due from its own insert to the end of its announcement: no crash between the two can silence it.
     """
@@ -117,11 +186,20 @@ class Notices(Protocol):
     async def due(self, limit: int) -> list[Due]:
         """Return entries that are due, the oldest first."""
 
-    async def tell(self, each: Due, review: Review | None) -> bool:
-        """Announce an entry, open its review, and have it due no longer, all or nothing; False when it was not due."""
+    async def tell(self, each: Due, review: Review | None = None, doctor: DoctorNotice | None = None) -> bool:
+        """Announce an entry, open its review, keep what the treating doctor is to be told, have it due no longer.
+
+        All or nothing; False when it was not due.
+        """
+
+    async def reveal(self, each: Due, documents: Sequence[str]) -> bool:
+        """Tell of documents that an entry opened to the person, and have it due no longer; False when it was not due.
+
+        All or nothing; a document that is told of again is the same event to its readers.
+        """
 
     async def pass_over(self, each: Due) -> None:
-        """Have an entry due no longer: it was told with an earlier one."""
+        """Have an entry due no longer: it was told with an earlier one, or there is nothing to tell."""
 
 
 class Reviews(Protocol):
@@ -138,6 +216,16 @@ class Reviews(Protocol):
 
     async def close(self, review: Review, said: Reviewing) -> None:
         """Keep the answer under the record's key and close the review; a closed one stays as it is."""
+
+
+class DoctorNotices(Protocol):
+    """What treating doctors are to be told, for 90 days. Rows name a record, a flow and a time; nobody."""
+
+    async def of(self, doctor: str, record: str, before: tuple[int, str] | None, limit: int) -> list[DoctorNotice]:
+        """Return what a doctor is to be told, the newest access first, from behind (at, flow).
+
+        `record` is the one that the asker may know of, or `EVERY_RECORD`.
+        """
 
 
 class Snapshots(Protocol):
@@ -255,3 +343,23 @@ class DocumentKeys(Protocol):
 
     async def told(self, record: str, document: str) -> None:
         """Note that the journal tells of a document now."""
+
+
+class Beats(Protocol):
+    """How far identity was heard, on each partition of its records' topic."""
+
+    async def note(self, partition: int, at: int, offset: int) -> None:
+        """Keep, durably, that all until `at` (ms) was taken in; an older one never overwrites a newer, by whomever."""
+
+    async def heard(self) -> Mapping[int, int]:
+        """Return until when each partition was heard; one of which nothing was ever noted is absent."""
+
+
+class Projection(Protocol):
+    """What consent knows of who represents whom, as fresh as this process last saw it."""
+
+    def stale(self, record: str) -> bool:
+        """Say whether whom a record obeys may have changed without consent knowing it; in doubt, it may.
+
+        False promises that all of it that identity acknowledged more than the allowed time ago stands in the journal.
+        """

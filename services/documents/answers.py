@@ -11,11 +11,10 @@ from services.documents.fhir.resources import StoredDocument
 
 
 class Refused(Exception):
-    """Consent refused. `rule`, `law` and `sentence` stand where the asker may know them; `red_line`: no consent can."""
+    """Consent refused. `rule`, `law` and `sentence` stand where the asker may know them."""
 
     def __init__(self, answer: FlowAnswer) -> None:
         super().__init__(answer.outcome)
-        self.red_line = answer.outcome == "red-line"
         self.rule, self.law, self.sentence = answer.rule, answer.law, answer.sentence
 
 

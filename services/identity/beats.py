@@ -47,7 +47,8 @@ class Beats:
         while standing:
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             standing = await self._rows({"_id": {"$in": standing}})
-        return [(BeatSent(partition=partition), partition) for partition in range(self._partitions)]
+        as_of = int(began * 1000)
+        return [(BeatSent(partition=partition, as_of=as_of), partition) for partition in range(self._partitions)]
 
     async def _rows(self, among: dict[str, object]) -> list[str]:
         rows = await self._mongo[outbox.COLLECTION].find(among, {"_id": 1}).to_list(None)

@@ -1,4 +1,4 @@
-"""The inbox over HTTP: a patient's token opens its own record's, and nothing else does."""
+"""The inbox over HTTP: opened by a token of the patient, or of whoever represents her, and by nothing else."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -30,9 +30,10 @@ class InboxItem(BaseModel):
     read: bool
 
     @classmethod
-    def of(cls, item: Item) -> "InboxItem":
-        """Return the wire form of an item."""
-        return cls(id=item.number, kind=item.kind, sentence=item.sentence, at=item.at, read=item.read_at is not None)
+    def of(cls, item: Item, reader: AccessToken) -> "InboxItem":
+        """Return the wire form of an item, in the words that fit its reader."""
+        sentence = item.sentence(for_another=reader.actor == "representative")
+        return cls(id=item.number, kind=item.kind, sentence=sentence, at=item.at, read=item.read_at is not None)
 
 
 class InboxPage(BaseModel):
@@ -46,36 +47,38 @@ def router(verifier: TokenVerifier, items: Items, follow: Follow) -> APIRouter:
     """Return the public routes."""
     routes = APIRouter(prefix="/notifications", tags=["notifications"])
 
-    def patient(token: Annotated[AccessToken, Depends(authenticated(verifier))]) -> AccessToken:
-        if token.actor != "patient":
-            raise Problem(403, "patients-only", "An inbox opens with a token of the patient, for the patient's record.")
+    def reader(token: Annotated[AccessToken, Depends(authenticated(verifier))]) -> AccessToken:
+        # What a minor keeps from her parents makes no item, so there is nothing here to part.
+        if token.actor not in {"patient", "representative"}:
+            detail = "An inbox opens with a token of the patient, or of who represents her, for the patient's record."
+            raise Problem(403, "patients-only", detail)
         return token
 
     @routes.get("/inbox", response_model_exclude_none=True)
     async def inbox(
-        token: Annotated[AccessToken, Depends(patient)],
+        token: Annotated[AccessToken, Depends(reader)],
         before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
     ) -> InboxPage:
         """Return a page, the newest items first."""
         found = await items.before(token.record, before, limit)
         more = found[-1].number if len(found) == limit and found[-1].number > 1 else None
-        return InboxPage(items=[InboxItem.of(each) for each in found], next=more)
+        return InboxPage(items=[InboxItem.of(each, token) for each in found], next=more)
 
     @routes.post("/inbox/{item}/read", status_code=204)
-    async def read(token: Annotated[AccessToken, Depends(patient)], item: _Number) -> None:
+    async def read(token: Annotated[AccessToken, Depends(reader)], item: _Number) -> None:
         """Mark an item as read; again changes nothing."""
         if not await items.mark_read(token.record, item):
             raise Problem(404, "no-such-item", "This inbox holds no item of that id.")
 
     @routes.get("/stream", response_class=EventSourceResponse)
     async def stream(
-        token: Annotated[AccessToken, Depends(patient)],
+        token: Annotated[AccessToken, Depends(reader)],
         last_event_id: Annotated[int | None, Header(ge=0, lt=2**63)] = None,
     ) -> AsyncIterator[ServerSentEvent]:
         """Send new items as they are stored, and after a reconnection those missed; end when the token does."""
         yield ServerSentEvent(retry=_RETRY_MS)
         async for item in follow(token.record, last_event_id, token.exp):
-            yield ServerSentEvent(id=str(item.number), event="item", data=InboxItem.of(item))
+            yield ServerSentEvent(id=str(item.number), event="item", data=InboxItem.of(item, token))
 
     return routes

@@ -2,7 +2,7 @@
 
 from chassis.asking import Asker, ConsentUnreachable
 from chassis.consuming import Consuming, DependencyUnreachable
-from contracts.consent import AccessAnnounced, Action, FlowQuestion
+from contracts.consent import AccessAnnounced, Action, DocumentRevealed, FlowQuestion
 from contracts.documents import Deposited
 from contracts.registry import Envelope, topic_of
 from services.notifications.domain import Kind, NotDecided
@@ -33,7 +33,7 @@ class AskedConsent:
 def subscribe(consuming: Consuming, notify: Notify) -> None:
     """Take in what may be told if consent allows it."""
 
-    async def deposited(envelope: Envelope, fact: Deposited) -> None:
+    async def arrived(envelope: Envelope, fact: Deposited | DocumentRevealed) -> None:
         await notify(
             record=fact.record,
             document=fact.document,
@@ -41,7 +41,8 @@ def subscribe(consuming: Consuming, notify: Notify) -> None:
             correlation_id=envelope.correlation_id,
         )
 
-    consuming.on(topic_of(Deposited), (Deposited, deposited))
+    consuming.on(topic_of(Deposited), (Deposited, arrived))
+    consuming.on(topic_of(DocumentRevealed), (DocumentRevealed, arrived))
 
 
 def subscribe_at_once(consuming: Consuming, tell: Tell) -> None:

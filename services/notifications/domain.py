@@ -25,6 +25,19 @@ SENTENCES = {
         "hospitalisation. Si ce n'est pas le cas, dites-le : vous pouvez lire qui dans votre journal, et le bloquer."
     ),
 }
+# What is read by whoever acts in the patient's place: a parent, a guardian.
+SENTENCES_FOR_ANOTHER = {
+    Kind.NEW_DOCUMENT: "Un nouvel élément est arrivé dans le dossier de la personne que vous représentez.",
+    Kind.EMERGENCY_ACCESS: (
+        "Un professionnel a consulté en urgence, sans accord préalable, le dossier de la personne que vous représentez."
+        " Vous pouvez lire qui et pourquoi dans le journal de ce dossier, et demander des explications."
+    ),
+    Kind.DECLARED_CARE: (
+        "Un professionnel a déclaré soigner la personne que vous représentez, avec un accord : oral, par un code, pour "
+        "un rendez-vous ou une hospitalisation. Si ce n'est pas le cas, dites-le : vous pouvez lire qui dans le "
+        "journal de ce dossier, et le bloquer si vous en gérez les accès."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +50,9 @@ class Item:
     at: datetime
     read_at: datetime | None = None
 
-    @property
-    def sentence(self) -> str:
-        """The item in French."""
-        return SENTENCES[self.kind]
+    def sentence(self, *, for_another: bool = False) -> str:
+        """Return the item in French: to the person herself, or to whoever represents her."""
+        return (SENTENCES_FOR_ANOTHER if for_another else SENTENCES)[self.kind]
 
 
 class NotDecided(Exception):

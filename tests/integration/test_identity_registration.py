@@ -180,16 +180,20 @@ async def beats(mongo: Mongo) -> Beats:
 
 
 async def test_no_beat_overtakes_what_stood_in_the_outbox(mongo: Mongo, beats: Beats) -> None:
-    """A round waits for the rows that it found, and for no row that came after."""
+    """A round waits for the rows that it found, and for no row that came after: it speaks as of its beginning."""
     await registered(mongo, persons=[person()])
     first = await mongo[OUTBOX].find_one({})
+    began = time.time() * 1000
     round_ = asyncio.create_task(beats())
     await asyncio.sleep(0.3)
     assert not round_.done()
     await registered(mongo, persons=[person("basile", OTHER_INS)])
     await mongo[OUTBOX].delete_one({"_id": first["_id"]})
     said = await asyncio.wait_for(round_, 2)
-    assert said == [(BeatSent(partition=each), each) for each in range(catalogue()[RECORDS].partitions)]
+    (as_of,) = {fact.as_of for fact, _ in said if isinstance(fact, BeatSent)}
+    assert as_of is not None
+    assert began - 1 <= as_of < began + 250
+    assert said == [(BeatSent(partition=each, as_of=as_of), each) for each in range(catalogue()[RECORDS].partitions)]
     assert await mongo[OUTBOX].count_documents({}) == 1
 
 

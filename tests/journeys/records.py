@@ -13,9 +13,10 @@ from joserfc.jwk import OKPKey
 
 from chassis import kafka
 from chassis.settings import KafkaSettings
-from chassis.tokens import AccessToken, Application, Organisation, issue, patient_digest, signing_jwk
+from chassis.tokens import AccessToken, Application, Organisation, Representative, issue, patient_digest, signing_jwk
 from chassis.trust import AnnouncedKeys
-from contracts.identity import RecordOpened
+from contracts.fact import Fact
+from contracts.identity import Holder, RecordOpened, RepresentationChanged
 from contracts.registry import Envelope, encode, topic_of
 from deploy.local.caller import Caller
 from deploy.local.stack import Stack
@@ -55,8 +56,10 @@ class Opened:
     base: str
     session: aiohttp.ClientSession
     key: OKPKey
+    kafka: str
     record: str = field(default_factory=lambda: b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower())
     ins: str = field(default_factory=_ins)
+    said: list[str] = field(default_factory=list)  # one a representation that was said
 
     @property
     def patient(self) -> str:
@@ -101,15 +104,43 @@ def token_key(stack: Stack) -> OKPKey:
     return signing_jwk(*held.private[0])
 
 
-async def open_record(stack: Stack, session: aiohttp.ClientSession) -> Opened:
-    """Open a record as identity would; return once consent knows it."""
-    opened = Opened(stack.base, session, token_key(stack))
-    fact = RecordOpened(record=opened.record, version=1, identity_status="qualified")
+def acting(holder: str, role: str = "parent", name: str = "Alex Synthétique") -> dict[str, Any]:
+    """Return the claims of somebody who acts for the person at the portal; `holder` is their own record."""
+    representative = Representative(holder=holder, role=role)
+    return PATIENT | {"actor": "representative", "sub": holder, "name": name, "representative": representative}
+
+
+async def represent(opened: Opened, *holders: Holder, minor: bool = False, deceased: bool = False) -> None:
+    """Say whom a record obeys, as identity would; return once consent has journalled it."""
+    opened.said.append(opened.record)
+    version = len(opened.said)
+    await _publish(opened, RepresentationChanged(
+        record=opened.record, version=version, minor=minor, deceased=deceased, holders=holders
+    ))  # fmt: skip
+    async with asyncio.timeout(20):
+        while True:
+            answer = await opened.caller(PATIENT).journal(_count=500)
+            if answer.status == 403 and deceased:
+                return
+            if answer.status == 200 and not deceased:
+                kinds = [each["kind"] for each in answer.json()["entries"]]
+                if kinds.count("represented") == version:
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def _publish(opened: Opened, fact: Fact) -> None:
     headers = Envelope(
         source="carnet/identity", type=fact.TYPE, subject=opened.record, correlation_id=opened.record
     ).to_headers()
-    async with kafka.started(kafka.producer(KafkaSettings(bootstrap=stack.kafka))) as producer:
-        await producer.send_and_wait(topic_of(RecordOpened), encode(fact), key=opened.record.encode(), headers=headers)
+    async with kafka.started(kafka.producer(KafkaSettings(bootstrap=opened.kafka))) as producer:
+        await producer.send_and_wait(topic_of(type(fact)), encode(fact), key=opened.record.encode(), headers=headers)
+
+
+async def open_record(stack: Stack, session: aiohttp.ClientSession) -> Opened:
+    """Open a record as identity would; return once consent knows it."""
+    opened = Opened(stack.base, session, token_key(stack), stack.kafka)
+    await _publish(opened, RecordOpened(record=opened.record, version=1, identity_status="qualified"))
     patient = opened.caller(PATIENT)
     # A directive that is not there: the one question that needs the record and leaves no entry in it.
     async with asyncio.timeout(20):

@@ -8,6 +8,7 @@ import orjson
 from deploy.local.caller import Answer
 from deploy.local.synthetic import document_reference
 from services.documents.fhir.systems import TRE_A07
+from tests.integration.observing import eventually
 from tests.journeys.records import PATIENT, Opened, doctor
 
 COLLEAGUE = doctor("10000000017", "920000017")
@@ -55,6 +56,11 @@ async def test_an_unannounced_result_leaves_no_trace_and_then_appears(record: Op
     announced = await colleague.ask("POST", "/consent/announcements", json={"document": document})
     assert announced.status == 202
     assert (await patient.search()).ids == [document]
+
+    async def told() -> bool:
+        return [each["kind"] for each in (await patient.inbox()).json()["items"]] == ["new-document"]
+
+    await eventually(told, 10)
     assert (await patient.read(document)).status == 200
     since = [each for each in await _entries(record) if each not in before]
     hers = [(each["action"], each["who"]["id"]) for each in since if each.get("stream") != "main"]

@@ -7,10 +7,13 @@ from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, F
 from services.consent.domain.representation import Representation
 
 Kind = Literal[
-    "opened", "represented", "decision", "abandoned", "revealed", "activated", "looked-at-review", "reviewed"
+    "opened", "represented", "decision", "abandoned", "revealed", "activated", "looked-at-review", "reviewed",
+    "told-doctor", "repeated",
 ]  # fmt: skip
-# What the person must learn at once, whatever she prefers (docs/adr/0009-what-cannot-be-silenced.md).
-Announced = Literal["emergency", "declared-care"]
+# What an entry gives to tell. An emergency and declared care at once, whatever the person prefers
+# (docs/adr/0009-what-cannot-be-silenced.md); what was revealed to her by an ordinary notice, which may be refused.
+Announced = Literal["emergency", "declared-care", "revealed"]
+_TOLD: dict[Action, Announced] = {Action.DECLARE_CARE: "declared-care", Action.ANNOUNCE: "revealed"}
 # The classes of the public log: nobody who knows when he asked can tell that he was refused.
 LeafClass = Literal["deposit", "request", "emergency", "directive", "other"]
 MAIN = "main"
@@ -43,9 +46,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reviewing:
-    """What a data protection officer did about what had to be announced: looked at it or, with an `answer`, closed it.
+    """What somebody did about what had to be announced: learnt of it or, with an `answer`, closed its review.
 
-    `flow` is the access's or the declaration's, `at` its time (ms); `justified` is whether the officer found it so.
+    A data protection officer looks and answers, a treating doctor is told. `flow` is the access's or the declaration's,
+    `at` its time (ms); `justified` is whether the officer found it so.
     """
 
     flow: str
@@ -54,6 +58,20 @@ class Reviewing:
     answer: str | None = None
     justified: bool | None = None
     of: Announced = "emergency"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """How often a refusal was repeated that was told once: of which flow, to whom, from `since` to `until` (ms)."""
+
+    flow: str
+    by: Actor
+    action: Action
+    purpose: str
+    verdict: Literal["refused", "red-line"]
+    times: int
+    since: int
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +91,23 @@ class Entry:
     outcome: Outcome | None = None
     about: str | None = None  # the document of an `abandoned` or `revealed` entry, the digest of an `activated` one
     representation: Representation | None = None  # of a `represented` entry
-    reviewing: Reviewing | None = None  # of `looked-at-review` and `reviewed`
+    reviewing: Reviewing | None = None  # of `looked-at-review`, `reviewed` and `told-doctor`
+    repeated: Repeated | None = None  # of a `repeated` entry
 
     @property
     def announces(self) -> Announced | None:
-        """What must be told about this entry at once; None for nearly all.
+        """What must be told about this entry; None for nearly all.
 
-        What she may not know of yet tells nothing: its stream opens with the document's announcement.
+        What she may not know of yet tells nothing: the entry that opens its stream does, which is of the main one.
         """
         flow, outcome = self.flow, self.outcome
-        if flow is None or outcome is None or self.stream != MAIN:
+        if self.stream != MAIN:
             return None
+        if flow is None or outcome is None:
+            return "revealed" if self.kind == "revealed" else None
         if shown_in_emergency(flow, outcome):
             return "emergency"
-        declared = flow.action is Action.DECLARE_CARE and outcome.verdict == "allowed"
-        return "declared-care" if declared else None
+        return _TOLD.get(flow.action) if outcome.verdict == "allowed" else None
 
     @property
     def clear(self) -> dict[str, Any]:
@@ -112,30 +132,22 @@ class Entry:
         if self.representation:
             body["representation"] = self.representation.private
         if self.flow:
-            flow = {name: held for name, held in compact(self.flow).items() if held is not False}
-            for name in ("actor", "deposit", "change", "care", "reason"):
-                if name in flow:
-                    flow[name] = compact(flow[name])
-            if self.flow.deposit:
-                flow["deposit"]["visibility"] = list(self.flow.deposit.visibility)
-            if self.flow.change:
-                flow["change"]["members"] = list(self.flow.change.members)
-            flow["documents"] = list(self.flow.documents)
-            body["flow"] = flow
+            body["flow"] = _told(self.flow)
         if self.outcome:
             body["outcome"] = compact(self.outcome) | {
                 "allowed": list(self.outcome.allowed),
                 "refused": [list(pair) for pair in self.outcome.refused],
             }
-        if self.reviewing:
-            body["reviewing"] = compact(self.reviewing) | {"by": compact(self.reviewing.by)}
+        for name, said in (("reviewing", self.reviewing), ("repeated", self.repeated)):
+            if said:
+                body[name] = compact(said) | {"by": compact(said.by)}
         return body
 
     @classmethod
     def read(cls, clear: dict[str, Any], private: dict[str, Any]) -> "Entry":
         """Put an entry together again from its two parts."""
         flow, outcome, reviewing = (private.get(name) for name in ("flow", "outcome", "reviewing"))
-        representation = private.get("representation")
+        representation, repeated = private.get("representation"), private.get("repeated")
         return cls(
             record=clear["record"],
             version=clear["version"],
@@ -151,6 +163,7 @@ class Entry:
             flow=_flow(flow) if flow else None,
             outcome=_outcome(outcome) if outcome else None,
             reviewing=Reviewing(**reviewing | {"by": Actor(**reviewing["by"])}) if reviewing else None,
+            repeated=_repeated(repeated) if repeated else None,
         )
 
 
@@ -162,6 +175,19 @@ def shown_in_emergency(flow: Flow, outcome: Outcome) -> bool:
 def leaf_class(flow: Flow, outcome: Outcome) -> LeafClass:
     """Return the public class of a decision. An emergency that was refused is a request like another."""
     return "emergency" if shown_in_emergency(flow, outcome) else _CLASSES.get(flow.action, "request")
+
+
+def _told(flow: Flow) -> dict[str, Any]:
+    said = {name: held for name, held in compact(flow).items() if held is not False}
+    for name in ("actor", "deposit", "change", "care", "reason"):
+        if name in said:
+            said[name] = compact(said[name])
+    if flow.deposit:
+        said["deposit"]["visibility"] = list(flow.deposit.visibility)
+    if flow.change:
+        said["change"]["members"] = list(flow.change.members)
+    said["documents"] = list(flow.documents)
+    return said
 
 
 def _flow(body: dict[str, Any]) -> Flow:
@@ -185,6 +211,10 @@ def _deposit(body: dict[str, Any]) -> Deposit:
 
 def _change(body: dict[str, Any]) -> Change:
     return Change(**body | {"members": tuple(body.get("members", ()))})
+
+
+def _repeated(body: dict[str, Any]) -> Repeated:
+    return Repeated(**body | {"by": Actor(**body["by"]), "action": Action(body["action"])})
 
 
 def _outcome(body: dict[str, Any]) -> Outcome:

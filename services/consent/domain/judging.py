@@ -20,7 +20,7 @@ _PRINCIPALS = {
 _PER_DOCUMENT = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
 _WHOLE = {Action.LIST, Action.EXPORT}  # without a document named, all of the record's
 # R.1111-48: whoever breaks the glass has just shown who he is.
-RECENT_SECONDS = 600
+RECENT_SECONDS, AHEAD_SECONDS = 600, 5
 _HOUR_MS = 3_600_000
 # How long a relation may last that somebody else than the patient declares: his own word of her consent, the shortest.
 MOST_CARE_MS = {
@@ -132,6 +132,10 @@ class _Bench:
             # What is announced by this very flow is no secret any more, but for one that is kept from representatives.
             apart = [each for each in apart if each[1].verdict != "allowed" or each[0].secret]
             reserved = [each for each, *_ in apart]
+        if not self._flow.documents:
+            # Who asked for the whole and gets nothing of them is told in the main entry; an entry more for each would
+            # take a time by which he could tell that they are there.
+            apart = [each for each in apart if each[1].verdict == "allowed"]
         known = [each for each in asked if each not in reserved]
         outcome, released = self._outcome(known)
         all_reserved = bool(reserved) and bool(self._flow.documents) and not known
@@ -215,7 +219,8 @@ def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, An
             "others_closed": record.said("close-emergency", now, "others"),
             "hidden_open": record.said("open-hidden", now),
             "reasoned": flow.reason is not None,
-            "recent": 0 <= now // 1000 - flow.auth_time <= RECENT_SECONDS,
+            # The clock by which he signed in may be a little ahead of this one: an emergency does not wait for it.
+            "recent": -AHEAD_SECONDS <= now // 1000 - flow.auth_time <= RECENT_SECONDS,
         },
         "minor": represented is not None and represented.minor,
         "deceased": represented is not None and represented.deceased,

@@ -1,8 +1,12 @@
 """A record as its journal tells it: the fold of its entries, up to a version."""
 
 from base64 import b32encode
+from calendar import monthrange
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
+from zoneinfo import ZoneInfo
 
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, ActorKind, Change, Deposit, Flow
@@ -12,7 +16,16 @@ UNANNOUNCED = "INVISIBLE_PATIENT"
 # L.1111-5: what a minor keeps from those who represent her.
 NOT_FOR_REPRESENTATIVES = "INVISIBLE_REPRESENTANTS_LEGAUX"
 # R.1111-53: a result that was not announced becomes visible to the patient by itself.
-UNANNOUNCED_MS = 31 * 86_400_000
+_PARIS = ZoneInfo("Europe/Paris")
+
+
+@lru_cache(10_000)
+def month_after(at: int) -> int:
+    """Return the same moment of the next month (Unix ms), in Paris; the last day's where that month has no such day."""
+    then = datetime.fromtimestamp(at // 1000, _PARIS)
+    year, month = (then.year + then.month // 12, then.month % 12 + 1)
+    later = then.replace(year=year, month=month, day=min(then.day, monthrange(year, month)[1]), fold=0)
+    return int(later.timestamp()) * 1000 + at % 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,7 @@ class Document:
     def visibility_at(self, now: int) -> tuple[str, ...]:
         """Return the labels as they stand at a time (ms)."""
         over = {NOT_FOR_REPRESENTATIVES} if self.shown else set()
-        if self.announced or now - self.deposited_at >= UNANNOUNCED_MS:
+        if self.announced or (UNANNOUNCED in self.visibility and now >= month_after(self.deposited_at)):
             over.add(UNANNOUNCED)
         return tuple(label for label in self.visibility if label not in over)
 
@@ -194,9 +207,9 @@ class Record:
             self.last_change = entry.version
             if not flow.secret:
                 self.words.pop(f"person:{flow.actor.id}", None)  # she had a part in it
-        if flow.care and flow.care.evidence in OWN_WORDS and flow.actor.kind == "professional" and not flow.secret:
-            # Whether it was believed must not matter: how often he may say it would tell him what she chose.
-            self._count_word(flow.actor, entry)
+        if self.counts_word(flow, entry.at):
+            self.words[f"person:{flow.actor.id}"] = (*self.words_of(flow.actor, entry.at), entry.at)
+            self.last_change = entry.version
         if outcome.verdict == "allowed":
             self._done(entry, flow, outcome)
 
@@ -301,6 +314,15 @@ class Record:
         """Say whether a professional's own word has stood for hers as often as it may."""
         return len(self.words_of(actor, now)) >= MOST_OWN_WORDS
 
+    def counts_word(self, flow: Flow, now: int) -> bool:
+        """Say whether a flow is one more time that a professional's own word is all there is: no number stands for it.
+
+        Whether it is believed does not matter: how often he may say it would tell him what she chose. Nor does what is
+        said in secret, of which an answer in the open would tell.
+        """
+        own = flow.care is not None and flow.care.evidence in OWN_WORDS and flow.actor.kind == "professional"
+        return own and not flow.secret and not self.word_taken_too_often(flow.actor, now)
+
     def blocked(self, actor: Actor, now: int) -> bool:
         """Say whether the patient blocked this person or this organisation."""
         return self._meant("block", actor, now)
@@ -383,12 +405,6 @@ class Record:
             entry.cause, care.evidence, subject, entry.at, care.until, entry.version, entry.stream,
             who=actor.name, organisation=actor.organisation, place=actor.organisation_name,
         )  # fmt: skip
-
-    def _count_word(self, actor: Actor, entry: Entry) -> None:
-        if self.word_taken_too_often(actor, entry.at):
-            return
-        self.words[f"person:{actor.id}"] = (*self.words_of(actor, entry.at), entry.at)
-        self.last_change = entry.version
 
     def _take_in(self, entry: Entry) -> None:
         flow, outcome = entry.flow, entry.outcome

@@ -19,10 +19,14 @@ from services.consent.domain.bundle import SUBJECTS, Bundle, RulesBroken
 from services.consent.domain.delegation import read_delegations
 from services.consent.domain.habilitation import read_table
 
-__all__ = ["FILES", "NO_LEGAL_BASIS", "POLICIES", "RULE_ERROR", "Judgement", "Rule", "Rules", "RulesBroken", "rules_of"]
+__all__ = [
+    "FILES", "NOTHING_THERE", "NO_LEGAL_BASIS", "POLICIES", "RULE_ERROR", "Judgement", "Rule", "Rules", "RulesBroken",
+    "rules_of",
+]  # fmt: skip
 
 NO_LEGAL_BASIS = "no-legal-basis"
 RULE_ERROR = "rule-error"
+NOTHING_THERE = "no-such-document"  # visibility.cedar
 POLICIES = Path(__file__).parent.parent / "policies"
 # The subjects that this package has rules of, in their order of precedence.
 FILES = tuple(each for each in SUBJECTS if (POLICIES / f"{each}.cedar").is_file())

@@ -36,12 +36,14 @@ class ChangeDirectives:
 
     async def possible(self, asking: Asking, change: Change) -> Change:
         """Return the change as it will be judged; raise what makes it impossible, where the asker may know."""
-        # A representative who asks for what is hers alone is judged: what is there or not must not be told first.
-        hers = change.kind == "show-to-representatives" and asking.actor.kind != "patient"
-        if asking.actor.kind in {"patient", "representative"} and not hers:
-            state, now = await self._ledger.folded(asking.record), self._clock()
-            if state is None:
-                raise RecordUnknown
+        if asking.actor.kind not in {"patient", "representative"}:
+            return change
+        state, now = await self._ledger.folded(asking.record), self._clock()
+        if state is None:
+            raise RecordUnknown
+        # Who may not govern, or asks for what is hers alone, is judged: what is there or not must not be told first.
+        hers = change.kind != "show-to-representatives" and state.held_by(asking.actor.id) is not None
+        if asking.actor.kind == "patient" or hers:
             known = state.known_to(asking.actor.kind, now)
             change = _named(known, change)
             _require_possible(known, change, now)

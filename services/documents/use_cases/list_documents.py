@@ -15,14 +15,14 @@ class ListDocuments:
         self._consent, self._shelf = consent, shelf
 
     async def __call__(self, record: str, token: str, documents: Sequence[str] = ()) -> list[StoredDocument]:
-        """Return the documents (of those named, or all); raise Refused for a red line only, NotReady."""
+        """Return the documents (of those named, or all); raise Refused where the asker may know why, NotReady."""
         question = FlowQuestion(action=Action.LIST, token=token, documents=tuple(documents))
         approval = Approval()
         answer = await self._consent.ask(record, question)
         try:
             refuse(answer)
         except Refused as refused:
-            if refused.red_line:
+            if refused.rule is not None:  # the asker may know why: a public red line, or a patient's own record
                 raise
             return []
         grants = {grant.document: grant for grant in answer.grants}

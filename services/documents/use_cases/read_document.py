@@ -19,13 +19,16 @@ class ReadDocument:
         self._consent, self._blobs, self._shelf = consent, blobs, shelf
 
     async def __call__(self, record: str, token: str, document: str) -> tuple[StoredDocument, bytes] | None:
-        """Return the document and its bytes; None when there is nothing to see; raise Refused for a red line only."""
+        """Return the document and its bytes; None when there is nothing to see.
+
+        Raise Refused where the asker may know why.
+        """
         approval = Approval()
         answer = await self._consent.ask(record, FlowQuestion(action=Action.READ, token=token, documents=(document,)))
         try:
             refuse(answer)
         except Refused as refused:
-            if refused.red_line:
+            if refused.rule is not None:  # the asker may know why: a public red line, or a patient's own record
                 raise
             return None
         grant = next((each for each in answer.grants if each.document == document), None)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import aiohttp
 from chassis.outbox import Outbox
 from chassis.tokens import signing_jwk
 from chassis.trust import AnnouncedKeys
+from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.entry import Outcome
 from services.consent.domain.flow import Action, Actor, Reason
 from services.consent.domain.review import EVERY_RECORD
@@ -40,6 +41,7 @@ class Announcer:
         """Create the collections."""
         await self.outbox.prepare()
         await self.reviews.prepare()
+        await self.doctors.prepare()
 
     @property
     def outbox(self) -> Outbox:
@@ -52,14 +54,19 @@ class Announcer:
         return MongoReviews(self.consent.mongo, self.consent.record_keys)
 
     @property
+    def doctors(self) -> MongoDoctorNotices:
+        """What treating doctors are to be told."""
+        return MongoDoctorNotices(self.consent.mongo, self.consent.record_keys)
+
+    @property
     def notices(self) -> MongoNotices:
         """What is due."""
-        return MongoNotices(self.consent.mongo, self.outbox, self.reviews)
+        return MongoNotices(self.consent.mongo, self.outbox, self.reviews, self.doctors)
 
     @property
     def announce(self) -> Announce:
         """The use case."""
-        return Announce(self.notices, self.consent.journal, now_ms)
+        return Announce(self.notices, self.consent.journal, self.consent.ledger, now_ms)
 
     async def emergency(self, actor: Actor = MOREAU, *, at: int | None = None, record: str = RECORD) -> str:
         """Have an emergency open a record; return the flow."""
@@ -106,6 +113,15 @@ class Site:
             env={**os.environ, **self.environment, "CARNET_FAULT": fault}, stdout=DEVNULL, stderr=DEVNULL,
         )  # fmt: skip
 
+    async def told(self, *words: str) -> tuple[int, str]:
+        """Run a command of the service to its end; return its exit code and the last line that it said."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.consent", *words, cwd=_ROOT,
+            env={**os.environ, **self.environment}, stdout=PIPE, stderr=STDOUT,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        return process.returncode or 0, said.decode().splitlines()[-1]
+
     @asynccontextmanager
     async def serving(self, fault: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
         """Run it with routes and announcer while the block does; the block may find it dead."""
@@ -135,11 +151,11 @@ class Site:
             await ended(process)
 
     async def ask(
-        self, actor: Actor, method: str, path: str, body: Any = None, *, record: str = EVERY_RECORD
+        self, actor: Actor, method: str, path: str, body: Any = None, *, record: str = EVERY_RECORD, **said: Any
     ) -> tuple[int, Any]:
         """Ask as an actor, with a token as identity gives it; return status and body. A server that dies: status 0."""
         kid, private = self.token_keys.private[0]
-        token = access_token(actor, record=record, key=signing_jwk(kid, private))
+        token = access_token(actor, record=record, key=signing_jwk(kid, private), **said)
         try:
             async with self.http.request(
                 method, self.base + path, json=body, headers={"Authorization": f"Bearer {token}"}

@@ -25,6 +25,7 @@ from services.consent.use_cases.activate_rules import ActivateRules
 from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.decide import Decide, Decided
 from services.consent.use_cases.open_record import OpenRecord
+from tests.unit.consent.memory import MemoryProjection
 from tests.unit.consent.people import CAMILLE, RECORD, RULES, flow
 
 DEADLINE_MS = 1_500
@@ -51,7 +52,7 @@ class Process:
         self.snapshots = MongoSnapshots(mongo, self.record_keys)
         self.ledger = Ledger(self.journal, self.snapshots)
         self.decide = Decide(self.ledger, self.journal, self.keys, self.in_force, now_ms)
-        self.change = ChangeDirectives(OwnFlows(self.decide), self.ledger, now_ms)
+        self.change = ChangeDirectives(OwnFlows(self.decide, MemoryProjection()), self.ledger, now_ms)
         self.open = OpenRecord(self.journal, self.record_keys, self.in_force, now_ms)
         self.abandon = AbandonDeposit(self.ledger, self.journal, self.keys, self.in_force, now_ms)
 

@@ -6,36 +6,41 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from chassis.mongo import Mongo
 from chassis.settings import MongoSettings
-from contracts.consent import AccessAnnounced
+from contracts.consent import AccessAnnounced, DocumentRevealed
 from contracts.registry import decode, topic_of
 from services.consent import notices as notices_module
+from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.entry import Outcome, Reviewing
-from services.consent.domain.flow import Action, Reason
+from services.consent.domain.flow import Action, Change, Reason
 from services.consent.domain.review import DPO, EVERY_RECORD, Review
 from services.consent.domain.rules import Judgement, Rules
+from services.consent.domain.treating_doctor import DoctorNotice
+from services.consent.inscribing import Inscribe
 from services.consent.notices import MongoReviews, announcing
-from services.consent.ports import Due, Fate, Reviews
+from services.consent.ports import DoctorNotices, Due, Fate, Reviews
 from services.consent.use_cases.decide import Decide
 from tests.integration.consent.announcers import Announcer, Site, nothing_due
 from tests.integration.consent.conftest import Start
 from tests.integration.consent.processes import Process, fresh_record, now_ms
 from tests.integration.observing import Tap, eventually
-from tests.unit.consent.memory import MemoryReviews, Unchanging
+from tests.unit.consent.memory import MemoryDoctorNotices, MemoryReviews, Unchanging
 from tests.unit.consent.people import MOREAU, NOW, OTHER_RECORD, PETIT, RECORD, entry, flow, paper
 
 TOPIC = topic_of(AccessAnnounced)
 MINUTE = 60_000
+PETIT_TREATS = Change("treating-doctor", f"person:{PETIT.id}")
 OFFICER = replace(MOREAU, id="899700000008", name="Claude Garde", profession=DPO)
 Open = Callable[[str], Awaitable[Tap]]
 # Every step from the row that is due to the fact that its relay forgets.
 STEPS = (
-    "consent.announce.settled", "consent.announce.review-opened", "consent.announce.added", "consent.announce.told",
-    "relay.found", "relay.sent", "relay.published", "relay.removed",
+    "consent.announce.settled", "consent.announce.review-opened", "consent.announce.doctor-added",
+    "consent.announce.added", "consent.announce.told", "relay.found", "relay.sent", "relay.published", "relay.removed",
 )  # fmt: skip
 
 
@@ -200,9 +205,10 @@ async def test_an_entry_altered_in_the_database_is_told_all_the_same(announcer: 
 
 @pytest.mark.parametrize("point", STEPS)
 async def test_a_kill_at_any_step_neither_loses_nor_doubles(site: Site, tap: Open, point: str) -> None:
-    """SIGKILL between any two steps, then another start: one event for its readers, one review, nothing left due."""
+    """SIGKILL between any two steps, then another start: one event, one review, one row for the treating doctor."""
     record = fresh_record()
     await site.announcer.consent.open(record, f"opened-{record}")
+    await site.announcer.consent.say(PETIT_TREATS, record)
     heard = await tap(TOPIC)
     access = await site.announcer.emergency(record=record)
     await site.dies_at(point)
@@ -217,6 +223,8 @@ async def test_a_kill_at_any_step_neither_loses_nor_doubles(site: Site, tap: Ope
     if point not in {"relay.sent", "relay.published"}:  # there the broker may have had it before the relay knew
         assert len(facts) == 1
     assert await site.announcer.open_reviews() == [access]
+    his = await site.announcer.doctors.of(PETIT.id, EVERY_RECORD, None, 10)
+    assert [(each.record, each.flow) for each in his] == [(record, access)]
 
 
 async def test_a_kill_while_others_are_passed_over_tells_the_first(site: Site, tap: Open) -> None:
@@ -236,6 +244,58 @@ async def test_a_kill_while_others_are_passed_over_tells_the_first(site: Site, t
     assert isinstance(fact, AccessAnnounced)
     assert fact.flow == first
     assert await site.announcer.open_reviews() == [first]
+
+
+async def _revealed(announcer: Announcer, record: str) -> str:
+    """Have a result deposited that she may not know of, and announced by its depositor; return the document."""
+    secret, decide = paper(uuid4().hex, visibility=("INVISIBLE_PATIENT",)), announcer.consent.decide
+    document = (await decide.one(flow(MOREAU, Action.DEPOSIT, record=record, deposit=secret))).documents[0].id
+    await decide.one(flow(MOREAU, Action.ANNOUNCE, document, record=record))
+    return document
+
+
+async def test_what_is_announced_or_revealed_is_due_with_its_entry(announcer: Announcer) -> None:
+    """A professional's entry and the sweep's: each comes due in its own insert, and is one fact of its document."""
+    consent = announcer.consent
+    first = await _revealed(announcer, RECORD)
+    inscribe = Inscribe(consent.ledger, consent.journal, consent.in_force, now_ms)
+    secret = paper("second", visibility=("INVISIBLE_PATIENT",))
+    second = (await consent.decide.one(flow(MOREAU, Action.DEPOSIT, deposit=secret))).documents[0].id
+    await inscribe(RECORD, f"revealed-{second}", "revealed", about=second)
+    due = await announcer.notices.due(10)
+    assert [each.kind for each in due] == ["revealed", "revealed"]
+    ends = [await announcer.announce(each) for each in due for _ in range(2)]
+    assert ends == ["told", "told-before"] * 2
+    facts = [DocumentRevealed.model_validate_json(said) for _, said in await announcer.told()]
+    assert {(each.record, each.document) for each in facts} == {(RECORD, first), (RECORD, second)}
+    assert [each.at for each in facts] == [each.at for each in due]
+    assert await announcer.open_reviews() == []
+
+
+async def test_a_document_announced_twice_is_one_event(announcer: Announcer) -> None:
+    """Nobody can fill her inbox by announcing the same result again and again."""
+    document = await _revealed(announcer, RECORD)
+    for _ in range(3):
+        await announcer.consent.decide.one(flow(MOREAU, Action.ANNOUNCE, document))
+    assert [await announcer.announce(each) for each in await announcer.notices.due(10)] == ["told"] * 4
+    assert len(await announcer.told()) == 1
+
+
+@pytest.mark.parametrize("point", ["consent.reveal.added", "consent.reveal.told"])
+async def test_a_kill_while_a_revealed_document_is_told_neither_loses_nor_doubles(
+    site: Site, tap: Open, point: str
+) -> None:
+    """SIGKILL in and after the transaction, then another start: one event, and nothing left due."""
+    record = fresh_record()
+    await site.announcer.consent.open(record, f"opened-{record}")
+    heard = await tap(TOPIC)
+    document = await _revealed(site.announcer, record)
+    await site.dies_at(point)
+    await site.recovers()
+    (published,) = await heard.take(2, seconds=2)
+    _, fact = decode(published.headers, published.value)
+    assert isinstance(fact, DocumentRevealed)
+    assert (fact.record, fact.document, published.key) == (record, document, record.encode())
 
 
 @pytest.fixture(params=["memory", "motor", "pymongo"])
@@ -324,3 +384,66 @@ async def test_an_answer_is_sealed_in_its_row(announcer: Announcer) -> None:
     said = repr(row).encode() + bytes(row["answer"])
     for secret in ("motif", "réel", "justified", OFFICER.id, OFFICER.name):
         assert secret.encode() not in said
+
+
+async def test_a_treating_doctor_s_row_comes_with_the_announcement_and_goes_by_itself(announcer: Announcer) -> None:
+    """Which record, which flow and when; nobody's number, his own included; an index ends it after ninety days."""
+    await announcer.consent.say(PETIT_TREATS)
+    access = await announcer.emergency(at=NOW)
+    (due,) = await announcer.notices.due(10)
+    assert await announcer.announce(due) == "told"
+    (row,) = await announcer.consent.mongo["doctor_notices"].find({}).to_list(None)
+    assert row == {
+        "_id": f"{RECORD}:{access}", "record": RECORD, "flow": access, "doctor": row["doctor"], "at": NOW,
+        "told_at": row["told_at"],
+    }  # fmt: skip
+    assert not any(number in repr(row) for number in (PETIT.id, PETIT.id[1:], MOREAU.id))
+    indexes = await announcer.consent.mongo["doctor_notices"].index_information()
+    assert [(each["key"], each["expireAfterSeconds"]) for each in indexes.values() if "expireAfterSeconds" in each] == [
+        ([("told_at", 1)], 90 * 86_400)
+    ]
+
+
+@pytest.fixture(params=["memory", "motor", "pymongo"])
+async def rows(
+    request: pytest.FixtureRequest, mongo_settings: MongoSettings, root: Path
+) -> AsyncIterator[tuple[DoctorNotices, Callable[[DoctorNotice], Awaitable[None]]]]:
+    """Give treating doctors' rows, and the way to add one, in memory or on a fresh database."""
+    if request.param == "memory":
+        memory = MemoryDoctorNotices()
+
+        async def add_there(notice: DoctorNotice) -> None:
+            memory.add(notice)
+
+        yield memory, add_there
+        return
+    mongo = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": request.param}))
+    process = Process(mongo, root)
+    await process.prepare()
+    doctors = MongoDoctorNotices(mongo, process.record_keys)
+    await doctors.prepare()
+
+    async def add_here(notice: DoctorNotice) -> None:
+        await mongo.transact(lambda session: doctors.add(notice, session))
+
+    yield doctors, add_here
+    await mongo.close()
+
+
+async def test_a_doctor_s_rows_come_newest_first(
+    rows: tuple[DoctorNotices, Callable[[DoctorNotice], Awaitable[None]]],
+) -> None:
+    """His alone, page by page, of one record or of all; one that stands stays as it was."""
+    doctors, add = rows
+    a, b, c = (
+        DoctorNotice(RECORD, "a", MOREAU.id, NOW),
+        DoctorNotice(RECORD, "b", MOREAU.id, NOW),
+        DoctorNotice(OTHER_RECORD, "c", MOREAU.id, NOW + 1),
+    )
+    for each in (a, b, c, a, replace(a, doctor=PETIT.id), DoctorNotice(RECORD, "d", PETIT.id, NOW)):
+        await add(each)
+    assert await doctors.of(MOREAU.id, EVERY_RECORD, None, 10) == [c, b, a]
+    assert await doctors.of(MOREAU.id, EVERY_RECORD, None, 2) == [c, b]
+    assert await doctors.of(MOREAU.id, EVERY_RECORD, (NOW, "b"), 10) == [a]
+    assert await doctors.of(MOREAU.id, RECORD, None, 10) == [b, a]
+    assert await doctors.of("nobody", EVERY_RECORD, None, 10) == []

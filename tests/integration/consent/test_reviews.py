@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.consent.domain.flow import Change
 from services.consent.domain.review import DPO
 from tests.integration.consent.announcers import Site, nothing_due
 from tests.integration.consent.processes import fresh_record
@@ -87,3 +88,21 @@ async def test_a_kill_while_an_officer_looks_hides_no_look(site: Site) -> None:
     async with site.serving():
         assert [each["kind"] for each in await _journal(site, record)].count("looked-at-review") == 1
         assert await _owed(site) == [access]
+
+
+async def test_a_kill_while_the_treating_doctor_is_told_leaves_one_entry(site: Site) -> None:
+    """SIGKILL between the entry and the answer: the person reads that he was told, once, and he is told after all."""
+    record = fresh_record()
+    await site.announcer.consent.open(record, f"opened-{record}")
+    await site.announcer.consent.say(Change("treating-doctor", f"person:{PETIT.id}"), record)
+    await site.announcer.emergency(record=record)
+    async with site.serving("consent.emergencies.told:1") as process:
+        await eventually(lambda: nothing_due(site.announcer))
+        assert (await site.ask(PETIT, "GET", "/consent/emergencies"))[0] == 0
+        assert await asyncio.wait_for(process.wait(), 20) == -signal.SIGKILL
+    async with site.serving():
+        for _ in range(2):
+            status, body = await site.ask(PETIT, "GET", "/consent/emergencies")
+            assert (status, [each["record"] for each in body["emergencies"]]) == (200, [record])
+        assert (await site.ask(MOREAU, "GET", "/consent/emergencies"))[1] == {"emergencies": [], "next": None}
+        assert [each["kind"] for each in await _journal(site, record)].count("told-doctor") == 1

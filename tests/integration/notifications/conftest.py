@@ -24,7 +24,7 @@ from chassis.mongo import Mongo
 from chassis.settings import MongoSettings
 from chassis.tokens import AccessToken, Application, issue, signing_jwk
 from chassis.trust import AnnouncedKeys
-from contracts.consent import FlowAnswer, SealingKeysAnnounced
+from contracts.consent import DocumentRevealed, FlowAnswer, SealingKeysAnnounced
 from contracts.documents import Deposited
 from contracts.fact import Fact
 from contracts.identity import TokenKeysAnnounced
@@ -95,16 +95,22 @@ class Post:
         fact = Deposited(record=record, document=document, version=1, digest="A" * 43, size=1)
         return await self.publish(fact, event_id)
 
+    async def revealed(self, record: str, event_id: str | None = None) -> str:
+        """Say that a document that was kept from the patient is hers now; return the event's id."""
+        return await self.publish(DocumentRevealed(record=record, document=DOCUMENT, at=1_780_000_000_000), event_id)
+
     def token(self, record: str, *, actor: str = "patient", seconds: int = 300) -> dict[str, str]:
         """Return the headers of a request with a token of this record."""
         now = int(time.time())
         kid, private = self.tokens.private[0]
+        parent = {"representative": {"holder": "holder", "role": "parent"}} if actor == "representative" else {}
         token = AccessToken.model_validate(
             {
                 "sub": "somebody", "actor": actor, "name": "Camille Dupont", "purpose": "PATRQT", "record": record,
                 "application": Application(id="portail", name="Portail", kind="patient-frontend"), "patient": "A" * 43,
                 "auth_time": now, "iat": now, "exp": now + seconds, "jti": uuid4().hex,
             }
+            | parent
         )  # fmt: skip
         return {"Authorization": f"Bearer {issue(token, signing_jwk(kid, private))}"}
 
@@ -112,9 +118,10 @@ class Post:
         """Return an address of the service."""
         return f"http://127.0.0.1:{self.port}{path}"
 
-    async def inbox(self, record: str, query: str = "") -> Any:
-        """Return the record's inbox as its patient sees it."""
-        async with self.http.get(self.url(f"/notifications/inbox{query}"), headers=self.token(record)) as answer:
+    async def inbox(self, record: str, query: str = "", *, actor: str = "patient") -> Any:
+        """Return the record's inbox as its patient sees it, or whoever represents her."""
+        headers = self.token(record, actor=actor)
+        async with self.http.get(self.url(f"/notifications/inbox{query}"), headers=headers) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 
@@ -185,9 +192,13 @@ class Stream:
 
 
 @asynccontextmanager
-async def streaming(service: Post, record: str, *, seconds: int = 300, **headers: str) -> AsyncIterator[Stream]:
+async def streaming(
+    service: Post, record: str, *, seconds: int = 300, actor: str = "patient", **headers: str
+) -> AsyncIterator[Stream]:
     """Open a record's stream."""
-    said = service.token(record, seconds=seconds) | {name.replace("_", "-"): value for name, value in headers.items()}
+    said = service.token(record, actor=actor, seconds=seconds) | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
     async with service.http.get(service.url("/notifications/stream"), headers=said) as answer:
         assert answer.status == 200
         assert answer.content_type == "text/event-stream"

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.consent import AccessAnnounced
 from contracts.registry import topic_of
-from services.notifications.domain import SENTENCES, Kind
+from services.notifications.domain import SENTENCES, SENTENCES_FOR_ANOTHER, Kind
 from tests.integration.deciding import ALLOWED, Decider, new_record
 from tests.integration.notifications.conftest import REFUSED, Post, streaming
 from tests.integration.observing import eventually
@@ -90,6 +90,23 @@ async def test_the_stream_carries_it_within_seconds(service: Post) -> None:
     assert orjson.loads(event["data"])["kind"] == "emergency-access"
 
 
+async def test_a_parent_learns_that_a_small_child_s_record_was_opened(service: Post) -> None:
+    """In the inbox and on the stream, in a sentence about the person they represent, who reads her own."""
+    record = new_record()
+    async with streaming(service, record, actor="representative") as stream:
+        await asyncio.sleep(0.3)
+        await service.publish(emergency(record))
+        told = orjson.loads((await stream.event(5))["data"])
+    (listed,) = (await service.inbox(record, actor="representative"))["items"]
+    assert (told["kind"], told["sentence"]) == (
+        "emergency-access", SENTENCES_FOR_ANOTHER[Kind.EMERGENCY_ACCESS],
+    )  # fmt: skip
+    assert listed == told
+    (hers,) = (await service.inbox(record))["items"]
+    assert hers == told | {"sentence": SENTENCES[Kind.EMERGENCY_ACCESS]}
+    assert (await service.inbox(new_record(), actor="representative"))["items"] == []
+
+
 async def test_poison_among_notices_is_set_aside_and_seen(service: Post) -> None:
     """What cannot be read is listed for the operator with the other letters, and other records are told."""
     record, topic = new_record(), topic_of(AccessAnnounced)
@@ -97,8 +114,10 @@ async def test_poison_among_notices_is_set_aside_and_seen(service: Post) -> None
     await service.publish(emergency(record))
     await service.received(record, 1)
 
+    # Two groups read this topic: one tells at once, the other asks about what was revealed.
     async def aside() -> bool:
-        return bool(await service.mongo["dead_letters"].find_one({"consumer": "carnet.notices"}))
+        found = await service.mongo["dead_letters"].distinct("consumer")
+        return set(found) == {"carnet.notices", "carnet.notifications"}
 
     await eventually(aside)
     code, listed = await service.cli("dead-letters", "list")

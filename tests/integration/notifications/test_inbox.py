@@ -43,6 +43,29 @@ async def test_an_allowed_deposit_is_told_without_saying_what(service: Post, con
     assert DOCUMENT not in everything
 
 
+async def test_a_revealed_result_is_told_like_a_deposit(service: Post, consent: Decider) -> None:
+    """Consent is asked about the document, the event is the cause; refused leaves nothing, again is told once."""
+    record = new_record()
+    consent.answer = REFUSED
+    refused = await service.revealed(record)
+    await eventually(lambda: _asked(consent, refused))
+    consent.answer = ALLOWED
+    event_id = await service.revealed(record)
+    (item,) = await service.received(record, 1)
+    assert (item["kind"], item["sentence"]) == ("new-document", "Un nouvel élément est arrivé dans votre dossier.")
+    await service.revealed(record, event_id)
+    after = await service.deposited(record)
+    await service.received(record, 2)
+    asked = [each.question for each in consent.heard if each.record == record]
+    assert {each.cause for each in asked} == {refused, event_id, after}
+    assert {(each.action, each.documents, each.token) for each in asked} == {(Action.NOTIFY, (DOCUMENT,), None)}
+    assert await service.mongo["items"].count_documents({"record": record}) == 2
+
+
+async def _asked(consent: Decider, cause: str) -> bool:
+    return any(each.question.cause == cause for each in consent.heard)
+
+
 async def test_a_refused_deposit_leaves_nothing(service: Post, consent: Decider) -> None:
     """No item, no letter: whoever opposed notifications is not told."""
     record, other = new_record(), new_record()
@@ -147,7 +170,7 @@ async def test_reading_marks_one_item_and_only_ones_own(service: Post) -> None:
 
 
 @pytest.mark.parametrize("path", ["/notifications/inbox", "/notifications/stream"])
-async def test_only_the_patient_may_look(service: Post, path: str) -> None:
+async def test_only_the_patient_and_who_represents_her_may_look(service: Post, path: str) -> None:
     """A professional's or an application's token: 403; none, an expired or a broken one: 401; each as a problem."""
     record = new_record()
     for headers, status, code in (

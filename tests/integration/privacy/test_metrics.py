@@ -37,6 +37,7 @@ DOCUMENTED: dict[str, dict[str, set[str]]] = {
     | _FLOWS
     | {
         "carnet_consent_identity_beat_seconds": {"partition"},
+        "carnet_consent_stale_partitions": set[str](),
         "carnet_consent_announced": {"kind", "end"},
         "carnet_consent_snapshots": {"end"},
         "carnet_consent_oldest_due_seconds": set[str](),

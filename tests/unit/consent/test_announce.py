@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.sealing import Unsealable
-from services.consent.domain.entry import Entry, Outcome
+from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, Care, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.review import (
@@ -20,9 +20,10 @@ from services.consent.domain.review import (
     review_of,
     told_by_itself,
 )
+from services.consent.ledger import Ledger
 from services.consent.ports import RecordUnknown
 from services.consent.use_cases.announce import Announce
-from tests.unit.consent.memory import MemoryJournal, MemoryNotices, MemoryReviews
+from tests.unit.consent.memory import MemoryJournal, MemoryNotices, MemoryReviews, MemorySnapshots
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
@@ -49,18 +50,23 @@ class Post:
         self.journal, self.reviews, self.now = journal or MemoryJournal(), MemoryReviews(), NOW
         self.journal.entries[RECORD] = [opening()]
         self.notices = MemoryNotices(self.journal, self.reviews)
-        self.announce = Announce(self.notices, self.journal, lambda: self.now)
+        self.announce = self.announcer()
 
     def write(
         self, at: int, actor: Actor = MOREAU, *, action: Action = Action.READ, purpose: str = "BTG",
-        verdict: Any = "allowed", care: Care | None = None,
+        verdict: Any = "allowed", care: Care | None = None, stream: str = MAIN,
     ) -> str:  # fmt: skip
         """Write what a professional did; return the flow."""
         last = self.journal.entries[RECORD][-1]
         asked = flow(actor, action, purpose=purpose, care=care, reason=Reason("URG", "Patient inconscient"))
         new = entry(Record(RECORD, last.version, last.n), asked, Outcome(verdict, "rule", count=1), NOW + at)
+        new = replace(new, stream=stream)
         self.journal.entries[RECORD].append(new)
         return asked.id
+
+    def announcer(self) -> Announce:
+        """Return a fresh process's announcer."""
+        return Announce(self.notices, self.journal, Ledger(self.journal, MemorySnapshots()), lambda: self.now)
 
     async def ends(self) -> dict[str, str]:
         """Announce what is due, and return the end of each."""
@@ -137,6 +143,15 @@ async def test_the_first_of_an_hour_is_told_and_the_next_hour_too() -> None:
     assert await post.notices.due(10) == []
 
 
+async def test_what_was_told_nobody_silences_nothing() -> None:
+    """A look at a result that she may not know of tells nothing: the list that follows within the hour is told."""
+    post = Post()
+    post.write(0, stream="secret")
+    listed = post.write(MINUTE, action=Action.LIST)
+    assert await post.ends() == {listed: "told"}
+    assert len(post.reviews.rows) == 1
+
+
 @pytest.mark.parametrize("other", [COLLEAGUE, ELSEWHERE], ids=["another person", "another organisation"])
 async def test_another_asker_is_told_apart(other: Actor) -> None:
     """The hour is a person's at one organisation: each organisation has an officer of its own."""
@@ -158,7 +173,7 @@ async def test_two_at_once_tell_once() -> None:
     """Both look, both decide the same, and one of them finds that it is told."""
     post = Post()
     looks = [post.write(at * MINUTE) for at in range(4)]
-    other = Announce(post.notices, post.journal, lambda: NOW)
+    other = post.announcer()
     due = await post.notices.due(10)
     ends = await asyncio.gather(*(announce(each) for each in due for announce in (post.announce, other)))
     assert sorted(ends) == ["told", "told-before"] + ["told-with-another"] * 6

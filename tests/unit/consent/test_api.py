@@ -16,6 +16,7 @@ from services.consent.domain.flow import Action, Actor
 from services.consent.in_force import Archive
 from services.consent.ledger import Ledger
 from services.consent.own_flows import OwnFlows
+from services.consent.repeats import Repeats
 from services.consent.use_cases.announce_document import AnnounceDocument
 from services.consent.use_cases.change_directives import MOST_DIRECTIVES, ChangeDirectives
 from services.consent.use_cases.decide import Decide
@@ -25,7 +26,15 @@ from services.consent.use_cases.make_codes import MakeCodes
 from services.consent.use_cases.read_directives import ReadDirectives
 from services.consent.use_cases.read_journal import ReadJournal
 from tests.unit.chassis.asgi import Answer, ask
-from tests.unit.consent.memory import MemoryBundles, MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
+from tests.unit.consent.memory import (
+    MemoryBundles,
+    MemoryJournal,
+    MemoryKeys,
+    MemoryProjection,
+    MemorySnapshots,
+    MemoryWindows,
+    Unchanging,
+)
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,
@@ -40,20 +49,23 @@ from tests.unit.consent.people import (
 )
 from tests.unit.consent.test_flows import KEY, access_token, now_ms
 
+# A window that no test sees the end of, whenever it runs.
+_FOR_EVER_MS = 10**13
 BLOCK = {"kind": "block", "professional": "99700000001"}
 
 
 class Interface:
     """Consent's routes on ports in memory, and a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, counting: bool = False) -> None:
         self.journal, self.ahead = MemoryJournal(), 0
         self.journal.entries[RECORD] = [opening()]
         ledger, verifier = Ledger(self.journal, MemorySnapshots()), TokenVerifier()
         verifier.use({"keys": [KEY.as_dict(private=False)]})
         in_force = Unchanging(RULES)
-        self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self._clock)
-        flows = OwnFlows(self.decide)
+        repeats = Repeats(MemoryWindows(self.journal), _FOR_EVER_MS) if counting else None
+        self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self._clock, repeats=repeats)
+        flows = OwnFlows(self.decide, MemoryProjection())
         changing = ChangeDirectives(flows, ledger, self._clock)
         room: Any = SimpleNamespace(
             clock=self._clock,

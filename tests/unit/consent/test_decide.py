@@ -278,3 +278,37 @@ async def test_no_entry_waits_for_its_lane_for_ever(bench: Bench) -> None:
         await decider(flow(CAMILLE, Action.LIST))
     journal.fails = False
     assert await decider(flow(CAMILLE, Action.LIST)) is not None
+
+
+async def test_an_entry_beside_the_main_stream_goes_in_like_any_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for a secret by its name is written as fast: no transaction, and no number looked up twice."""
+    secret = paper("secret", visibility=("INVISIBLE_PATIENT",))
+    document = (await bench.decider().one(flow(PETIT, Action.DEPOSIT, deposit=secret))).outcome
+    assert document is not None
+    looked: list[str] = []
+    last = bench.journal.last
+
+    async def counted(record: str, stream: str) -> int:
+        looked.append(stream)
+        return await last(record, stream)
+
+    monkeypatch.setattr(bench.journal, "last", counted)
+    monkeypatch.setattr(bench.journal, "append_together", None)
+    decider = bench.decider()
+    for _ in range(3):
+        await decider.one(asked(Action.READ, str(document.document), deadline_ms=None))
+    assert looked == [document.document]
+    assert [each.n for each in bench.entries if each.stream == document.document] == [1, 2, 3, 4]
+
+
+async def test_a_number_that_another_decider_took_is_looked_up_anew(bench: Bench) -> None:
+    """Two deciders write into one stream in turn, and its numbers have neither a hole nor a double."""
+    secret = paper("secret", visibility=("INVISIBLE_PATIENT",))
+    outcome = (await bench.decider().one(flow(PETIT, Action.DEPOSIT, deposit=secret))).outcome
+    assert outcome is not None
+    deciders = [bench.decider(), bench.decider()]
+    for turn in range(6):
+        await deciders[turn % 2].one(asked(Action.READ, str(outcome.document), deadline_ms=None))
+    assert [each.n for each in bench.entries if each.stream == outcome.document] == list(range(1, 8))

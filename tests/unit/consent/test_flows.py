@@ -16,13 +16,14 @@ from chassis.sealing import digest
 from chassis.tokens import AccessToken, Application, Organisation, Representative, TokenVerifier, issue, signing_jwk
 from chassis.trust import Certificate
 from contracts.consent import Action, DepositAttributes, FlowAnswer, FlowQuestion
+from services.consent.domain.flow import Action as OwnAction
 from services.consent.domain.flow import Actor, Change
 from services.consent.flows import Judge
 from services.consent.ledger import Ledger
-from services.consent.own_flows import Asking, OwnFlows
+from services.consent.own_flows import Asking, OwnFlows, Refused
 from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.decide import Decide
-from tests.unit.consent.memory import MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
+from tests.unit.consent.memory import MemoryJournal, MemoryKeys, MemoryProjection, MemorySnapshots, Unchanging
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,
@@ -30,6 +31,7 @@ from tests.unit.consent.people import (
     MOREAU,
     NOTICES,
     OTHER_RECORD,
+    PARENT,
     PERSON,
     PETIT,
     RECORD,
@@ -88,6 +90,8 @@ class Room:
     change: ChangeDirectives
     journal: MemoryJournal
     keys: MemoryKeys
+    own: OwnFlows
+    projection: MemoryProjection
 
     async def answer(self, actor: Actor, action: Action, *documents: str, **more: Any) -> FlowAnswer:
         """Return what an actor is answered."""
@@ -123,7 +127,9 @@ def room() -> Room:
     verifier.use({"keys": [KEY.as_dict(private=False)]})
     in_force = Unchanging(RULES)
     decide = Decide(ledger, journal, keys, in_force, now_ms)
-    return Room(Judge(decide, verifier, in_force), ChangeDirectives(OwnFlows(decide), ledger, now_ms), journal, keys)
+    projection = MemoryProjection()
+    judge, flows = Judge(decide, verifier, in_force, projection), OwnFlows(decide, projection)
+    return Room(judge, ChangeDirectives(flows, ledger, now_ms), journal, keys, flows, projection)
 
 
 async def _absent(room: Room) -> str:
@@ -190,10 +196,14 @@ async def test_a_whole_list_is_refused_alike(room: Room, situation: Callable[[Ro
 
 
 async def test_the_patient_is_told_rule_law_and_sentence(room: Room) -> None:
-    """Camille learns exactly which rule refused her."""
-    answer = await room.answer(CAMILLE, Action.READ, ABSENT)
-    rule = RULES["no-such-document"]
-    assert answer == FlowAnswer(outcome="refused", rule=rule.id, law=rule.law, sentence=rule.sentence)
+    """Camille learns exactly which rule refused her; of what is not there, there is nothing to learn."""
+    document, rule = await _not_authorised(room), RULES["no-legal-basis"]
+    judged = await room.judge(heard(FlowQuestion(
+        action=Action.READ, token=access_token(CAMILLE, purpose="TREAT"), documents=(document,)
+    )))  # fmt: skip
+    assert judged is not None
+    assert judged.answer == FlowAnswer(outcome="refused", rule=rule.id, law=rule.law, sentence=rule.sentence)
+    assert await room.answer(CAMILLE, Action.READ, ABSENT) == FlowAnswer(outcome="refused")
 
 
 async def test_a_red_line_tells_its_rule_to_anyone(room: Room) -> None:
@@ -340,3 +350,33 @@ async def test_a_representative_is_journalled_as_one(room: Room) -> None:
     assert (newest.flow.actor.kind, newest.flow.actor.id) == ("representative", OTHER_RECORD)
     assert newest.outcome is not None
     assert (newest.outcome.rule, newest.outcome.errors) == ("not-a-representative", False)
+
+
+async def test_who_acts_for_somebody_is_refused_when_too_little_was_heard(room: Room) -> None:
+    """By the protocol and by consent's own interface alike: the entry says that it was stale, and the rule."""
+    document = (await room.deposit()).grants[0].document
+    token = access_token(PARENT, purpose="PATRQT", representative=Representative(holder=PARENT.id, role="parent"))
+    question = FlowQuestion(action=Action.LIST, token=token, documents=(document,))
+    asking = Asking(RECORD, PARENT, "PATRQT")
+    for unheard, rule in ((True, "projection-stale"), (False, "not-a-representative")):
+        room.projection.unheard = {RECORD} if unheard else {OTHER_RECORD}
+        assert await room.judge(heard(question)) is not None
+        with pytest.raises(Refused):
+            await room.own(asking, OwnAction.READ_DIRECTIVES)
+        for entry in room.journal.entries[RECORD][-2:]:
+            assert entry.flow is not None
+            assert entry.outcome is not None
+            assert entry.flow.stale is unheard
+            assert rule in {entry.outcome.rule, *(name for name, _ in entry.outcome.refused)}
+
+
+async def test_nobody_else_s_flow_hangs_on_who_represents_whom(room: Room) -> None:
+    """The person, professionals and services are judged as ever while identity is unheard."""
+    room.projection.unheard = {RECORD}
+    for actor in (CAMILLE, MOREAU, NOTICES, INSURER):
+        action = Action.NOTIFY if actor is NOTICES else Action.LIST
+        assert await room.ask(actor, action, ABSENT) is not None
+    await room.own(Asking(RECORD, CAMILLE, "PATRQT"), OwnAction.READ_DIRECTIVES)
+    asked = [entry.flow for entry in room.journal.entries[RECORD] if entry.flow]
+    assert len(asked) == 5
+    assert not any(flow.stale for flow in asked)

@@ -27,9 +27,17 @@ from services.consent.use_cases.abandon_deposit import AbandonDeposit
 from services.consent.use_cases.activate_rules import ActivateRules
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
 from services.consent.use_cases.decide import Decide
+from services.consent.use_cases.note_beat import NoteBeat
 from services.consent.use_cases.open_record import OpenRecord
 from services.consent.use_cases.represent_record import RepresentRecord
-from tests.unit.consent.memory import MemoryBundles, MemoryJournal, MemoryKeys, MemoryRecordKeys, MemorySnapshots
+from tests.unit.consent.memory import (
+    MemoryBeats,
+    MemoryBundles,
+    MemoryJournal,
+    MemoryKeys,
+    MemoryRecordKeys,
+    MemorySnapshots,
+)
 from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_RECORD, PETIT, RECORD, RULES, flow, opening, paper
 from tests.unit.consent.variants import PACKAGE, PLANTED, changed, planted
 
@@ -347,6 +355,7 @@ async def test_an_event_waits_until_rules_can_be_loaded(house: House) -> None:
         RepresentRecord(Inscribe(ledger, house.journal, in_force, lambda: NOW)),
         ConfirmDeposit(keys),
         AbandonDeposit(ledger, house.journal, keys, in_force, lambda: NOW),
+        noting=NoteBeat(MemoryBeats(), lambda: NOW),
     )
     await house.activate(NEWER)
     held = house.bundles.rows.pop(NEWER.digest)

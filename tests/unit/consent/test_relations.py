@@ -193,14 +193,31 @@ async def test_that_she_ended_it_does_not_let_him_begin_again(consent: Interface
 
 
 @pytest.mark.parametrize("choice", [BLOCK, {"kind": "ask-me"}, {"kind": "oppose"}], ids=lambda each: each["kind"])
-async def test_the_answer_tells_nothing_of_her_choices(choice: dict[str, Any]) -> None:
+@pytest.mark.parametrize("counting", [False, True], ids=["each an entry", "refusals counted"])
+async def test_the_answer_tells_nothing_of_her_choices(choice: dict[str, Any], counting: bool) -> None:
     """Blocked or not, he is told the same after the same number of words: what counts is what he said himself."""
-    plain, chosen = Interface(), Interface()
+    plain, chosen = Interface(counting=counting), Interface(counting=counting)
     await chosen.told("POST", "/directives", choice)
     told = [[await care(each, ORAL) for _ in range(5)] for each in (plain, chosen)]
     assert [each.status for each in told[0]] == [202, 202, 202, 409, 409]
     assert [(each.status, each.headers) for each in told[0]] == [(each.status, each.headers) for each in told[1]]
     assert told[0][3].body == told[1][3].body
+
+
+async def test_what_counts_is_an_entry_and_what_is_too_often_a_number(consent: Interface) -> None:
+    """Refused or not, each word that counts stands in the journal; those that come after are told by their number."""
+    counting = Interface(counting=True)
+    await counting.told("POST", "/directives", BLOCK)
+    for _ in range(MOST_OWN_WORDS + 5):
+        await care(counting, ORAL)
+    said = [each for each in counting.journal.entries[RECORD] if each.flow and each.flow.care]
+    assert len(said) == MOST_OWN_WORDS
+    # A month later the oldest is forgotten: the next one counts again, though the window is still open.
+    counting.ahead = OWN_WORDS_MS - 60_000
+    assert (await care(counting, ORAL)).status == 409
+    counting.ahead = OWN_WORDS_MS + 60_000
+    assert [(await care(counting, ORAL)).status for _ in range(4)] == [202, 202, 202, 409]
+    assert [(await care(consent, ORAL)).status for _ in range(4)] == [202, 202, 202, 409]
 
 
 def test_what_is_said_in_secret_counts_for_nothing_in_the_open() -> None:

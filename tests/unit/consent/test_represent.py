@@ -19,9 +19,10 @@ from services.consent.phrases import entry_view
 from services.consent.ports import Fate, RecordUnknown
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
+from services.consent.use_cases.note_beat import NoteBeat
 from services.consent.use_cases.open_record import OpenRecord
 from services.consent.use_cases.represent_record import RepresentRecord
-from tests.unit.consent.memory import MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
+from tests.unit.consent.memory import MemoryBeats, MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
 from tests.unit.consent.people import NOW, OTHER_RECORD, RECORD, RULES, folded, opening
 
 PARENT = Holder(OTHER_RECORD, "parent", ("govern", "read"))
@@ -149,6 +150,7 @@ async def test_the_opening_and_the_representation_come_in_any_order(first: str) 
         RepresentRecord(Inscribe(ledger, journal, Unchanging(RULES), clock)),
         ConfirmDeposit(MemoryKeys()),
         AbandonDeposit(ledger, journal, MemoryKeys(), Unchanging(RULES), clock),
+        noting=NoteBeat(MemoryBeats(), clock),
     )
     holders = (Said(holder=OTHER_RECORD, role="parent", scopes=("govern", "read")),)
     opened = RecordOpened(record=RECORD, version=1, identity_status="qualified")
@@ -170,6 +172,7 @@ async def test_an_event_that_never_came_to_its_turn_waits(room: Room, monkeypatc
         RepresentRecord(Inscribe(ledger, room.journal, in_force, clock)),
         ConfirmDeposit(MemoryKeys()),
         AbandonDeposit(ledger, room.journal, MemoryKeys(), in_force, clock),
+        noting=NoteBeat(MemoryBeats(), clock),
     )
 
     async def taken(entries: list[Entry]) -> list[Fate]:

@@ -90,6 +90,17 @@ async def test_a_secret_is_not_to_be_named_by_a_parent(family: Family) -> None:
         assert problem(shown) == (403, "only-hers-to-show")
 
 
+async def test_who_represents_her_no_more_is_judged_before_anything_is_told(family: Family) -> None:
+    """A token of five minutes ago names a choice that is there, and one that is not: the same refusal for both."""
+    begun = await family.consent.told("POST", "/directives", {"kind": "close"})
+    family.consent.journal.entries[RECORD].append(
+        Entry(RECORD, 4, "nobody", MAIN, 4, NOW, RULES.digest, "other", "represented",
+              representation=Representation(2, True, False))
+    )  # fmt: skip
+    for name in (begun["id"], "f" * 32):
+        assert problem(await family.call("DELETE", f"/directives/{name}")) == (403, "not-a-representative")
+
+
 async def test_she_shows_what_she_kept_and_it_has_no_end(family: Family) -> None:
     """Only what is a secret can be shown, once; a time is refused; her parents then find the document."""
     secret = await family.consent.deposit(SECRET, by=COLLEAGUE)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import Action, Flow
-from services.consent.domain.record import UNANNOUNCED_MS
 from services.consent.phrases import entry_view
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
     DAY,
     INSURER,
+    MONTH,
     MOREAU,
     NOTICES,
     PERSON,
@@ -76,6 +76,16 @@ def test_a_doctor_s_list_counts_for_her_what_she_may_know(book: Book) -> None:
     assert (reserved.stream, reserved.flow.documents) == (secret, (secret,))  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("label", ["INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"])
+def test_a_stranger_s_list_takes_one_entry_whatever_is_there(book: Book, label: str) -> None:
+    """An entry more for each that he may not see would take a time by which he could tell of them."""
+    for number in range(3):
+        book.deposit(paper(f"secret {number}", visibility=(label,)), by=COLLEAGUE)
+    before = len(book.entries)
+    assert book.ask(flow(PETIT, Action.LIST)).outcome.verdict == "refused"
+    assert [each.stream for each in book.entries[before:]] == [MAIN]
+
+
 def test_a_reading_of_both_is_told_apart(book: Book) -> None:
     """Of a flow that names both, the main entry does not even hold the other's name."""
     known, secret = book.deposit(paper("known"), by=COLLEAGUE), book.deposit(SECRET, by=COLLEAGUE)
@@ -108,7 +118,7 @@ def test_an_announcement_opens_its_stream_whole(book: Book) -> None:
 def test_a_month_opens_it_too(book: Book) -> None:
     """R.1111-53: after a month nobody's announcement is needed, and what is asked then goes into the main stream."""
     document = book.deposit(SECRET, by=COLLEAGUE)
-    book.now += UNANNOUNCED_MS - 1
+    book.now += MONTH - 1
     assert all(each["stream"] == MAIN for each in read(book))
     book.now += 1
     assert [each["stream"] for each in read(book)].count(document) == 1

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from services.notifications.domain import SENTENCES, Kind
+from services.notifications.domain import SENTENCES, SENTENCES_FOR_ANOTHER, Kind
 from services.notifications.use_cases.tell import Tell
 from tests.unit.notifications.test_notify import Shelf
 
@@ -32,3 +32,14 @@ def test_the_sentences_say_what_to_do() -> None:
     )
     assert "votre accord : oral" in declared
     assert "Si ce n'est pas le cas, dites-le" in declared
+
+
+def test_a_representative_reads_of_the_person_s_record_not_of_their_own() -> None:
+    """Each kind has a sentence that calls nothing of the person's the reader's own, and says whose record it is."""
+    assert set(SENTENCES_FOR_ANOTHER) == set(Kind)
+    for said in SENTENCES_FOR_ANOTHER.values():
+        assert "la personne que vous représentez" in said
+        assert not any(word in said for word in ("votre dossier", "votre journal", "votre accord", "vous soigner"))
+    assert SENTENCES_FOR_ANOTHER[Kind.NEW_DOCUMENT] == (
+        "Un nouvel élément est arrivé dans le dossier de la personne que vous représentez."
+    )
