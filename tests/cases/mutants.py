@@ -24,6 +24,7 @@ _CONSTANTS: Final = {
     "purpose": ("TREAT", "BTG", "ETREAT", "PATRQT", "NOTIFY", "PREVENT", "COVERAGE", "HPAYMT", "CLMATTCH", "EMPLOYMENT",
                 "HMARKT", "COMMERCE", "PATADMIN"),
     "application_kind": ("care-software", "patient-frontend", "insurer", "employer", "advertiser", "commercial"),
+    "profession": ("", "10", "60", "dpo"),
     "evidence": ("", "patient", "treating-doctor", "code", "admission", "appointment", "declared"),
     "declares": ("code", "admission", "appointment", "declared"),
     "role": ("", "parent", "guardian", "family-authorisation", "caregiver"),

@@ -260,6 +260,8 @@ def _of_the_emergency(asked: Situation) -> Iterator[str]:
 
 
 def _of_the_profession(asked: Situation) -> Iterator[str]:
+    if asked.profession == "dpo":
+        yield "officer-does-not-care"
     if asked.action in _KNOWING and not asked.own:
         if asked.purpose == "TREAT" and not asked.evidence:
             yield "not-authorised"

@@ -159,6 +159,7 @@ _DENTIST = replace(PETIT, id="899700000005", name="Dr Dentiste", profession="40"
 _NURSE = replace(PETIT, id="899700000006", name="Infirmier Exemple", profession="60")
 _PODIATRIST = replace(PETIT, id="899700000007", name="Podologue Exemple", profession="80")
 _STRANGER = replace(PETIT, id="899700000008", name="Professionnel Inconnu", profession="none")
+_OFFICER = replace(PETIT, id="899700000010", name="Délégué Exemple", profession="dpo")
 _NO_PROFESSION = replace(PETIT, id="899700000009", name="Sans Profession", profession=None)
 
 
@@ -202,6 +203,7 @@ PEOPLE: Final[dict[str, Actor]] = {
     "un podologue": _PODIATRIST,
     "un professionnel de profession inconnue": _STRANGER,
     "un professionnel sans profession": _NO_PROFESSION,
+    "un délégué à la protection des données": _OFFICER,
     "un assureur": INSURER,
     "un employeur": replace(_at(INSURER, "employer"), id="employeur", name="Employeur"),
     "un annonceur": replace(_at(INSURER, "advertiser"), id="annonceur", name="Annonceur"),
@@ -357,6 +359,7 @@ SITUATIONS: Final[dict[str, Step | None]] = {
     "elle fait un code pour un jour": Gives(DAY),
     "elle reprend son code": Ends("code"),
     # What professionals say of the care.
+    "elle autorise le délégué à la protection des données": Says("authorise", f"person:{_OFFICER.id}"),
     "le Dr Moreau déclare trois fois son accord oral": Declares(MOREAU, "declared", _ORAL, times=3),
     "le Dr Moreau déclare trois fois un rendez-vous": Declares(MOREAU, "appointment", _VISIT, times=3),
     "le Dr Moreau déclare deux fois son accord oral": Declares(MOREAU, "declared", _ORAL, times=2),

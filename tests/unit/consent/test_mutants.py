@@ -99,6 +99,8 @@ _STRANGE = [
     _hers_alone(action=Action.DECLARE_CARE, blocked=True, short_enough=True),
     _admitting("service"),
     _hers_alone(action=Action.DECLARE_CARE, declares="declared", word_too_often=True, short_enough=True),
+    # Only professionals have a profession.
+    _hers_alone(action=Action.READ, profession="dpo"),
     # Only a declaration says what it rests on.
     _reading("professional", evidence="patient", declares="declared", word_too_often=True),
     _admitting("application", action=Action.READ),

@@ -85,7 +85,7 @@ _SITUATIONS = st.builds(
     _situated,
     st.one_of(*[_LIKELY] * 7, st.tuples(_KINDS, _ACTIONS, _PURPOSES)),
     software=_SOFTWARE, name=st.sampled_from(["notifications", "documents", "documents", "statistics"]),
-    profession=st.sampled_from(["10", "60", "", "none"]), evidence=_EVIDENCE, blocked=_NO, opposed=_NO, closed=_NO,
+    profession=st.sampled_from(["10", "10", "60", "60", "", "none", "dpo"]), evidence=_EVIDENCE, blocked=_NO, opposed=_NO, closed=_NO,
     ask_me=_NO, exports_opposed=_NO, prevention_opposed=_NO, samu_closed=_NO, others_closed=_NO, hidden_open=_NO,
     reasoned=_YES, recent=_YES, declares=st.sampled_from(["", "code", "declared", "admission", "appointment"]),
     minor=st.booleans(), deceased=_NO, stale=_NO, secret=_NO,
