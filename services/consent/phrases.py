@@ -35,6 +35,7 @@ _DONE = {
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
+    Action.READ_OWN_TRACES: "{have} relu ses propres demandes, sans ce qui en est advenu",
 }
 _ASKED = {
     Action.DEPOSIT: "{have} voulu déposer un document",
@@ -47,6 +48,7 @@ _ASKED = {
     Action.NOTIFY: "{have} voulu vous prévenir d'une nouveauté",
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
+    Action.READ_OWN_TRACES: "{have} voulu relire ses propres demandes",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
     Action.DECLARE_CARE: "{have} voulu déclarer un accord oral pour des soins",
 }

@@ -90,13 +90,17 @@ class Journal(Protocol):
     async def caused(self, record: str, causes: Collection[str]) -> set[str]:
         """Return which of these causes have an entry."""
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
-        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
+    async def page(  # noqa: PLR0917 - what narrows a search
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`.
+
+        Of `streams` where they are named: no other entry is read at all.
+        """
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
-        """Return in order, up to a version, the entries by which an emergency opened a record."""
+        """Return in order, up to a version, the main stream's entries by which an emergency opened a record."""
 
     async def demand(self, policies: str) -> None:
         """Take in only entries of the rules of this digest: from its return on no other is inserted, by any process.

@@ -122,11 +122,14 @@ class MongoJournal:
         cursor = self._rows.find({"record": record, "cause": {"$in": list(causes)}}, {"cause": 1})
         return {row["cause"] for row in await cursor.to_list(None)}
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
-        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
+    async def page(  # noqa: PLR0917 - what narrows a search
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries, the newest first, from below a version; of a period (ms), of some streams."""
         where: dict[str, Any] = {"record": record}
+        if streams is not None:
+            where["stream"] = {"$in": list(streams)}
         if before is not None:
             where["version"] = {"$lt": before}
         if period := {name: at for name, at in (("$gte", since), ("$lt", until)) if at is not None}:
@@ -134,8 +137,11 @@ class MongoJournal:
         return await self._opened(record, self._rows.find(where).sort("version", -1).limit(limit))
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
-        """Return in order, up to a version, the entries by which an emergency opened a record."""
-        where = {"record": record, "class": "emergency", "version": {"$lte": to}}
+        """Return in order, up to a version, the entries by which an emergency opened a record, of the main stream.
+
+        What stands elsewhere was told to nobody, so nothing may count as told with it.
+        """
+        where = {"record": record, "class": "emergency", "stream": MAIN, "version": {"$lte": to}}
         return await self._opened(record, self._rows.find(where).sort("version", 1))
 
     async def demand(self, policies: str) -> None:

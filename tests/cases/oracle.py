@@ -39,6 +39,8 @@ _BY_EVIDENCE: Final = {
 }
 _NOT_FOR_PARENTS: Final = "INVISIBLE_REPRESENTANTS_LEGAUX"
 _SHOWS: Final = "show-to-representatives"
+# What takes no evidence: a professional says that he treats her, or reads again what he asked himself.
+_OF_CARE: Final = {Action.DECLARE_CARE: "care-declared", Action.READ_OWN_TRACES: "read-own-traces"}
 # Who may act for her, and the rule that says so.
 _IN_HER_PLACE: Final = {
     "parent": "parental-authority",
@@ -190,7 +192,7 @@ def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
 
 def _of_who_may_speak(asked: Situation) -> Iterator[str]:
     """Return what speaks against whoever acts in her place, and what her death ends."""
-    if asked.deceased and asked.action is not Action.DEPOSIT:
+    if asked.deceased and asked.action not in {Action.DEPOSIT, Action.READ_OWN_TRACES}:
         yield "deceased"
     if asked.actor != "representative":
         return
@@ -211,7 +213,8 @@ def _of_her_choices(asked: Situation) -> Iterator[str]:
     announcing = asked.action is Action.ANNOUNCE
     governing = asked.action in {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
     treated = care and looking and asked.purpose == "TREAT" and not asked.own
-    if asked.opposed and not hers and not governing:
+    # What a professional asked himself stays his to read again: a refusal would tell him what she chose.
+    if asked.opposed and not hers and not governing and asked.action is not Action.READ_OWN_TRACES:
         yield "opposed"
     if asked.blocked and care and (looking or declaring or announcing):
         yield "blocked"
@@ -274,8 +277,8 @@ def _ground_of_care(asked: Situation) -> str | None:
     treats = asked.purpose == "TREAT"
     if asked.action is Action.DEPOSIT and (treats or asked.purpose in _URGENT):
         return "care-professional-deposits"
-    if asked.action is Action.DECLARE_CARE and treats:
-        return "care-declared"
+    if asked.action in _OF_CARE and treats:
+        return _OF_CARE[asked.action]
     if asked.action is Action.ANNOUNCE and treats and (asked.own or asked.evidence):
         return "announced-by-professional"
     if asked.action not in _LOOKING:

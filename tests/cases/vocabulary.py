@@ -214,6 +214,7 @@ WANTS: Final[dict[str, Want]] = {
     "lire le journal": Want(Action.READ_JOURNAL),
     "relire les choix": Want(Action.READ_DIRECTIVES),
     "changer les choix": Want(Action.CHANGE_DIRECTIVES),
+    "relire ses propres accès": Want(Action.READ_OWN_TRACES),
     "montrer ce document à ses représentants": Want(Action.CHANGE_DIRECTIVES, shows=True),
     "déclarer son accord oral pour 24 heures": Want(_CARE, "declared", _ORAL),
     "déclarer son accord oral pour une heure": Want(_CARE, "declared", HOUR),

@@ -64,6 +64,8 @@ def _at_the_door(line: Line) -> bool:
     return (
         line.actor.kind != "service"
         and want.action not in {Action.EXPORT, Action.PREVENT, Action.NOTIFY}
+        # Anybody else who searches traces asks for the journal.
+        and (want.action is not Action.READ_OWN_TRACES or line.actor.kind == "professional")
         and (want.action is not Action.LIST or line.papers.asked == "whole")
         and want.code != "of-another-record"
         and (want.evidence is None or 0 < want.lasts <= MOST_CARE_MS[want.evidence])
@@ -164,6 +166,8 @@ class Visit:
             if want.shows:
                 return await caller.begin(kind="show-to-representatives", document=self._documents[0])
             return await caller.begin(kind="authorise", professional="899700000001")
+        if want.action is Action.READ_OWN_TRACES:
+            return await caller.ask("GET", "/consent/fhir/AuditEvent")
         if want.action is Action.ANNOUNCE:
             return await caller.ask("POST", "/consent/announcements", json={"document": self._document})
         return await caller.ask("POST", "/consent/care", json=self._care(want.evidence, want.lasts, want.code))

@@ -125,6 +125,18 @@ async def test_pages_may_be_of_a_period(journal: Journal) -> None:
     assert [each.version for each in await journal.page(RECORD, 6, 2, since=NOW + 2)] == [5, 4]
 
 
+async def test_pages_may_be_of_streams(journal: Journal) -> None:
+    """What stands in other streams fills no page; without any named, all of them are there."""
+    streams = {2: "closed", 4: "open", 5: "closed"}
+    entries = [replace(each, stream=streams.get(each.version, MAIN), n=each.version) for each in book()]
+    await _write(journal, entries)
+    seen = [each.version for each in entries if each.stream in {MAIN, "open"}][::-1]
+    assert [each.version for each in await journal.page(RECORD, None, 3, streams={MAIN, "open"})] == seen[:3]
+    assert [each.version for each in await journal.page(RECORD, seen[2], 99, streams={MAIN, "open"})] == seen[3:]
+    assert [each.version for each in await journal.page(RECORD, None, 99, streams={"open"}, until=NOW * 2)] == [4]
+    assert len(await journal.page(RECORD, None, 99)) == len(entries)
+
+
 async def test_only_what_may_change_a_state_is_read_to_fold(journal: Journal) -> None:
     """Requests are left out; the bounds are after and up to."""
     await _write(journal, book())
@@ -174,11 +186,12 @@ async def test_of_many_at_once_one_wins(journal: Journal) -> None:
 
 
 async def test_emergencies_are_found_up_to_a_version(journal: Journal) -> None:
-    """Those that let somebody in, of this record, in order; neither requests nor what comes after."""
+    """Those that let somebody in, of this record's main stream, in order; neither requests nor what comes after."""
     first, last = emergency(), replace(emergency(), version=4, n=4)
     request = replace(emergency(), version=3, n=3, leaf_class="request")
-    await _write(journal, [opening(), opening(OTHER_RECORD), first, request, last])
-    assert await journal.emergencies(RECORD, 4) == [first, last]
+    aside = replace(emergency(), version=5, n=1, stream="secret")
+    await _write(journal, [opening(), opening(OTHER_RECORD), first, request, last, aside])
+    assert await journal.emergencies(RECORD, 5) == [first, last]
     assert await journal.emergencies(RECORD, 3) == [first]
     assert await journal.emergencies(OTHER_RECORD, 9) == []
 

@@ -106,9 +106,10 @@ class MemoryJournal:
         await asyncio.sleep(0)
         return {each.cause for each in self.entries.get(record, []) if each.cause in causes}
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
+    async def page(  # noqa: PLR0917 - the port's
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
         """Return entries, the newest first."""
         await asyncio.sleep(0)
         found = [
@@ -117,13 +118,15 @@ class MemoryJournal:
             if (before is None or each.version < before)
             and (since is None or since <= each.at)
             and (until is None or each.at < until)
+            and (streams is None or each.stream in streams)
         ]
         return found[::-1][:limit]
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
         """Return what an emergency opened, up to a version."""
         await asyncio.sleep(0)
-        return [each for each in self.entries[record] if each.version <= to and each.leaf_class == "emergency"]
+        found = [each for each in self.entries[record] if each.version <= to and each.stream == MAIN]
+        return [each for each in found if each.leaf_class == "emergency"]
 
 
 class MemoryBundles:

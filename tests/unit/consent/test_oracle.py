@@ -52,7 +52,9 @@ _LIKELY = st.sampled_from(
         "looks": st.tuples(_CARES, _LOOKS, st.just("TREAT")),
         "breaks": st.tuples(_CARES, _LOOKS, st.sampled_from(["BTG", "ETREAT"])),
         "writes": st.tuples(
-            _CARES, st.sampled_from([Action.DEPOSIT, Action.ANNOUNCE] + [Action.DECLARE_CARE] * 3), st.just("TREAT")
+            _CARES,
+            st.sampled_from([Action.DEPOSIT, Action.ANNOUNCE, Action.READ_OWN_TRACES] + [Action.DECLARE_CARE] * 3),
+            st.just("TREAT"),
         ),
         "reads": st.tuples(st.just("patient"), _SEEN, st.just("PATRQT")),
         "governs": st.tuples(st.just("patient"), _ACTIONS, st.just("PATRQT")),
