@@ -12,8 +12,9 @@ from services.consent.domain.repeating import alike
 from services.consent.ports import Counted, OutcomeUnknown, RecordKeys, Window
 from services.consent.store import WINDOWS
 
-# A flow may be heard again for as long as it may be answered, two seconds; one record has fewer refusals meanwhile.
-_REMEMBERED_FLOWS = 1_000
+# A flow may be heard again for as long as it may be answered, two seconds; one refusal comes less often meanwhile. A
+# longer row would take longer to change, and tell how often its refusal came.
+_REMEMBERED_FLOWS = 200
 
 
 class MongoWindows:

@@ -152,18 +152,19 @@ class Decide:
         )
         if existing is not None:
             return _Told(await self._again(flow, existing))
-        if window is None or record is None or self._late(flow) or record.counts_word(flow, self._clock()):
+        if window is None or record is None or self._late(flow) or record.counts_word(flow, like.at):
             return None
-        # Judged on what stood when the journal was looked at, after the flow came (see above).
-        now, rules = self._clock(), self._in_force.rules
-        verdict = judge(record, flow, now, rules)
-        first, *others = entries_of(record, flow, now, verdict, rules.digest)
-        if others or alike(first) != alike(like):
-            return None
-        counted = await self._repeats.count(window, flow, now)
+        rules = self._in_force.rules
+        if record.version >= like.version:
+            # Something came that this process had not seen: judged on what stands since the flow came (see above).
+            given = judge(record, flow, self._clock(), rules)
+            first, *others = entries_of(record, flow, like.at, given, rules.digest)
+            if others or alike(first) != alike(like):
+                return None
+        counted = await self._repeats.count(window, flow, like.at)
         if counted is Counted.COUNTED:
             place = {name: window.first[name] for name in ("version", "cause", "n", "at")}
-            return _Told(Decided(flow, replace(first, **place), answer=verdict.outcome))
+            return _Told(Decided(flow, replace(like, **place), answer=given.outcome))
         if counted is Counted.OUTDATED:
             await self._in_force.renew(rules)
         return _Told(None) if counted is Counted.OTHER else None
