@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.consent.domain.codes import code_digest
-from services.consent.domain.flow import Action, Care, Change, Deposit, Evidence, Flow, Reason
+from services.consent.domain.flow import Action, Amendment, Care, Change, Deposit, Evidence, Flow, Reason
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.domain.rules import Rules
@@ -16,6 +16,7 @@ from tests.cases.vocabulary import (
     NOT_FOR_DENTISTS,
     RESIDENCE,
     UNKNOWN_TYPE,
+    Amends,
     CodeWord,
     Declares,
     Ends,
@@ -103,6 +104,11 @@ class _Told:
                 if (verdict == "allowed") is not counts:
                     raise ValueError(f"{step} was {verdict}")
 
+            case Amends(who, adds, removes):
+                asked = flow(who, Action.AMEND, self._held[0], amendment=Amendment(adds, removes))
+                if (rule := self.book.ask(asked).outcome.rule) != "depositor-amends":
+                    raise ValueError(f"{step} was decided by {rule}")
+
     def question(self, line: Line) -> Flow:
         """Return what the line asks at the end."""
         want, papers, purpose = line.want, line.papers, line.purpose
@@ -123,6 +129,8 @@ class _Told:
             if want.shows:
                 return replace(asked, documents=(), change=Change("show-to-representatives", self._held[0]))
             return replace(asked, change=Change("authorise", PERSON))
+        if want.action is Action.AMEND:
+            return replace(asked, amendment=Amendment(want.adds, want.removes))
         if want.evidence:
             return replace(asked, care=self._care(want.evidence, want.lasts, want.code))
         return asked

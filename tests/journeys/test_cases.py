@@ -10,7 +10,7 @@ import pytest
 from chassis.tokens import Application, Emergency, Organisation, Representative
 from contracts.identity import Holder
 from deploy.local.caller import Answer, Caller
-from deploy.local.synthetic import LOINC, fresh_oid
+from deploy.local.synthetic import LOINC, fresh_oid, label_patch
 from services.consent.domain.flow import Action, Actor
 from services.consent.domain.judging import MOST_CARE_MS, RECENT_SECONDS
 from services.consent.domain.rules import NOTHING_THERE
@@ -23,6 +23,7 @@ from tests.cases.vocabulary import (
     RESIDENCE,
     STAY,
     UNKNOWN_TYPE,
+    Amends,
     Declares,
     Ends,
     Gives,
@@ -40,7 +41,7 @@ from tests.unit.consent.people import PARENT
 OUT_OF_REACH = {
     "rule-error",  # a fault of a rule (tests/unit/consent/test_rules.py)
     "care-too-long", "emergency-without-reason",  # refused before it is a flow: a 422, no such token
-    "not-announced-yet", "no-notice-before-announcement",  # stand in a stream that she may not read yet
+    "not-announced-yet", "no-notice-before-announcement", "labels-exclusive",  # stand in a stream that she may not read yet
     "secret-from-representatives",  # a second wall: to them it is not there
     "projection-stale",  # identity falls silent (tests/integration/consent/test_projection.py)
     "no-notice-of-a-secret",  # what services ask
@@ -48,7 +49,8 @@ OUT_OF_REACH = {
     "exports-opposed",  # no interface copies a record yet
 }  # fmt: skip
 _MOST_OF_A_RULE = 4
-_REFUSED = {Action.LIST: 200, Action.READ: 404, Action.DEPOSIT: 403, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202}
+_REFUSED = {Action.LIST: 200, Action.READ: 404, Action.DEPOSIT: 403, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202,
+            Action.AMEND: 404}  # fmt: skip
 _ALLOWED = {Action.DEPOSIT: 201, Action.CHANGE_DIRECTIVES: 201, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202}
 # A body of POST /consent/directives names its subject by its kind.
 _FIELDS = {"person": "professional", "organisation": "organisation", "profession": "profession", "type": "type",
@@ -164,6 +166,8 @@ class Visit:
             if want.shows:
                 return await caller.begin(kind="show-to-representatives", document=self._documents[0])
             return await caller.begin(kind="authorise", professional="899700000001")
+        if want.action is Action.AMEND:
+            return await caller.amend(self._document, label_patch(adds=want.adds, removes=want.removes))
         if want.action is Action.ANNOUNCE:
             return await caller.ask("POST", "/consent/announcements", json={"document": self._document})
         return await caller.ask("POST", "/consent/care", json=self._care(want.evidence, want.lasts, want.code))
@@ -230,6 +234,9 @@ class Visit:
                 self._code = answer.json()["codes"][0]
             case Ends(kind):
                 assert (await self.patient.end(self._begun[kind].pop())).status == 200
+            case Amends(who, adds, removes):
+                answer = await self.caller(who).amend(self._documents[0], label_patch(adds=adds, removes=removes))
+                assert answer.status == 200, answer.body
             case Declares(who, evidence, lasts, counts):
                 code = "hers" if evidence == "code" else None
                 answer = await self.caller(who).ask("POST", "/consent/care", json=self._care(evidence, lasts, code))

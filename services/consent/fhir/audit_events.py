@@ -38,14 +38,15 @@ _SOURCE: Final = {
 # Create, read, update, delete, execute.
 _ACTIONS: Final = {
     Action.DEPOSIT: "C", Action.LIST: "E", Action.READ: "R", Action.EXPORT: "R", Action.PREVENT: "E",
-    Action.NOTIFY: "E", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R", Action.READ_DIRECTIVES: "R",
-    Action.CHANGE_DIRECTIVES: "U",
+    Action.NOTIFY: "E", Action.AMEND: "U", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R",
+    Action.READ_DIRECTIVES: "R", Action.CHANGE_DIRECTIVES: "U",
 }  # fmt: skip
 _WITHOUT_FLOW: Final = {"opened": "C", "abandoned": "D"}
 _ASKED: Final = {
     Action.DEPOSIT: "Vous avez demandé à déposer un document.",
     Action.LIST: "Vous avez demandé la liste des documents.",
     Action.READ: "Vous avez demandé à lire des documents.",
+    Action.AMEND: "Vous avez demandé à changer les étiquettes d'un document.",
     Action.DECLARE_CARE: "Vous avez déclaré soigner cette personne.",
 }
 _SUCCESS, _MINOR, _SERIOUS = "0", "4", "8"

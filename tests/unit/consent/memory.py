@@ -7,7 +7,8 @@ from typing import Any
 
 from chassis.sealing import new_key
 from services.consent.domain.entry import MAIN, Entry, Reviewing
-from services.consent.domain.record import UNANNOUNCED, UNANNOUNCED_MS, Document, Record
+from services.consent.domain.flow import UNANNOUNCED
+from services.consent.domain.record import UNANNOUNCED_MS, Document, Record
 from services.consent.domain.review import EVERY_RECORD, Review
 from services.consent.domain.rules import Rules
 from services.consent.domain.snapshot import dump, load
