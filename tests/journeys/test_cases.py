@@ -41,7 +41,8 @@ from tests.unit.consent.people import PARENT
 OUT_OF_REACH = {
     "rule-error",  # a fault of a rule (tests/unit/consent/test_rules.py)
     "care-too-long", "emergency-without-reason",  # refused before it is a flow: a 422, no such token
-    "not-announced-yet", "no-notice-before-announcement", "labels-exclusive",  # stand in a stream that she may not read yet
+    # Stand in a stream that she may not read yet.
+    "not-announced-yet", "no-notice-before-announcement", "labels-exclusive",
     "secret-from-representatives",  # a second wall: to them it is not there
     "projection-stale",  # identity falls silent (tests/integration/consent/test_projection.py)
     "no-notice-of-a-secret",  # what services ask

@@ -152,10 +152,8 @@ class Decide:
         record = await self._ledger.folded(flow.record)
         if record is None or record.last_change > existing.version:
             return None
-        if outcome.document or flow.action is Action.AMEND:
-            # What a deposit brought, or what labels were changed of, as it stands: judged again, it is there already.
-            stands = (outcome.document,) if outcome.document else outcome.allowed
-            names = stands if outcome.verdict == "allowed" else ()
+        if outcome.document:
+            names = (outcome.document,) if outcome.verdict == "allowed" else ()
             return Decided(flow, existing, tuple(record.documents[name] for name in names if name in record.documents))
         # Nothing since could change the verdict: given again over what stood then, it releases the same.
         before = {name: each for name, each in record.documents.items() if each.entry < existing.version}
