@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.identity import EMERGENCY_REASONS
-from services.consent.domain.entry import Entry, Reviewing
+from services.consent.domain.entry import Entry, Repeated, Reviewing
 from services.consent.domain.flow import (
     MASKED,
     NOT_FOR_REPRESENTATIVES,
@@ -46,6 +46,7 @@ _DONE = {
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
+    Action.READ_OWN_TRACES: "{have} relu ses propres demandes, sans ce qui en est advenu",
 }
 _ASKED = {
     Action.DEPOSIT: "{have} voulu déposer un document",
@@ -59,6 +60,7 @@ _ASKED = {
     Action.NOTIFY: "{have} voulu vous prévenir d'une nouveauté",
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
+    Action.READ_OWN_TRACES: "{have} voulu relire ses propres demandes",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
     Action.DECLARE_CARE: "{have} voulu déclarer un accord oral pour des soins",
 }
@@ -113,6 +115,8 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
     if entry.reviewing is not None:
         said = _doctor_told if entry.kind == "told-doctor" else _reviewing
         return view | said(entry.reviewing, entry.at)
+    if entry.repeated is not None:
+        return view | _repeated(entry.repeated)
     if flow is None or outcome is None:
         return view | {"phrase": f"{_HAPPENED[entry.kind]}, {when(entry.at)}."}
     # A rule of an older version keeps its id; its sentence may have gone with it.
@@ -193,6 +197,25 @@ def _doctor_told(said: Reviewing, at: int) -> dict[str, Any]:
     access = f"l'accès en urgence du {when(said.at).removeprefix('le ')}"
     phrase = f"{when(at).capitalize()}, le médecin traitant, {_named(said.by)}, a été averti de {access}."
     return {"who": _who(said.by), "flow": said.flow, "phrase": phrase}
+
+
+def _repeated(said: Repeated) -> dict[str, Any]:
+    """Return what the person reads of refusals that are told by their number."""
+    end = "refusé à chaque fois, et aucun accord ne peut le permettre"
+    phrase = (
+        f"Après sa demande du {_until(said.since)}, {_named(said.by)} a redemandé {said.times} fois la même chose, "
+        f"jusqu'au {_until(said.until)} ; {end if said.verdict == 'red-line' else 'refusé à chaque fois'}."
+    )
+    return {
+        "flow": said.flow,
+        "who": _who(said.by),
+        "action": said.action,
+        "purpose": said.purpose,
+        "outcome": said.verdict,
+        "times": said.times,
+        "until": _iso(said.until),
+        "phrase": phrase,
+    }
 
 
 def _iso(at: int) -> str:

@@ -59,7 +59,15 @@ _OF_DOCUMENTS: Final = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, 
 _MAY: Final = {
     "Patient": {Action.DEPOSIT, Action.LIST, Action.READ, Action.EXPORT, *_OWN},
     "Representative": {Action.LIST, Action.READ, Action.EXPORT, *_OWN},
-    "Professional": {Action.DEPOSIT, Action.LIST, Action.READ, Action.DECLARE_CARE, Action.ANNOUNCE, Action.AMEND},
+    "Professional": {
+        Action.DEPOSIT,
+        Action.LIST,
+        Action.READ,
+        Action.DECLARE_CARE,
+        Action.ANNOUNCE,
+        Action.AMEND,
+        Action.READ_OWN_TRACES,
+    },
     "Application": set(),
     "Service": {Action.NOTIFY, Action.PREVENT},
 }

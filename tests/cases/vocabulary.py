@@ -236,6 +236,7 @@ WANTS: Final[dict[str, Want]] = {
     "mettre l'étiquette « pas encore annoncé »": Want(Action.AMEND, adds=(_UNANNOUNCED,)),
     "mettre l'étiquette « caché aux représentants »": Want(Action.AMEND, adds=(_NOT_FOR_PARENTS,)),
     "retirer l'étiquette « caché aux représentants »": Want(Action.AMEND, removes=(_NOT_FOR_PARENTS,)),
+    "relire ses propres accès": Want(Action.READ_OWN_TRACES),
     "montrer ce document à ses représentants": Want(Action.CHANGE_DIRECTIVES, shows=True),
     "déclarer son accord oral pour 24 heures": Want(_CARE, "declared", _ORAL),
     "déclarer son accord oral pour une heure": Want(_CARE, "declared", HOUR),

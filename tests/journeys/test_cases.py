@@ -67,6 +67,8 @@ def _at_the_door(line: Line) -> bool:
     return (
         line.actor.kind != "service"
         and want.action not in {Action.EXPORT, Action.PREVENT, Action.NOTIFY}
+        # Anybody else who searches traces asks for the journal.
+        and (want.action is not Action.READ_OWN_TRACES or line.actor.kind == "professional")
         and (want.action is not Action.LIST or line.papers.asked == "whole")
         and want.code != "of-another-record"
         and (want.evidence is None or 0 < want.lasts <= MOST_CARE_MS[want.evidence])
@@ -149,7 +151,7 @@ class Visit:
         for step in self._line.steps:
             await self._live(step)
 
-    async def asked(self) -> Answer:  # noqa: PLR0911 - a table: one wish, one request
+    async def asked(self) -> Answer:  # noqa: C901, PLR0911 - a table: one wish, one request
         """Return the answer to what the line asks."""
         line, want = self._line, self._line.want
         caller = self.caller(line.actor, line.purpose)
@@ -169,6 +171,8 @@ class Visit:
             return await caller.begin(kind="authorise", professional="899700000001")
         if want.action is Action.AMEND:
             return await caller.amend(self._document, label_patch(adds=want.adds, removes=want.removes))
+        if want.action is Action.READ_OWN_TRACES:
+            return await caller.ask("GET", "/consent/fhir/AuditEvent")
         if want.action is Action.ANNOUNCE:
             return await caller.ask("POST", "/consent/announcements", json={"document": self._document})
         return await caller.ask("POST", "/consent/care", json=self._care(want.evidence, want.lasts, want.code))

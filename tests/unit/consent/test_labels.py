@@ -7,7 +7,7 @@ import pytest
 from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import MASKED, NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Action, Actor, Amendment
 from services.consent.domain.judging import judge
-from services.consent.domain.record import UNANNOUNCED_MS
+from services.consent.domain.record import month_after
 from services.consent.domain.snapshot import dump, load
 from services.consent.phrases import entry_view
 from tests.unit.consent.people import (
@@ -139,7 +139,7 @@ def test_what_was_shown_is_not_secret_again(book: Book) -> None:
     book.say("show-to-representatives", shown)
     assert amend(book, shown, Amendment((NOT_FOR_REPRESENTATIVES,)))[1] == "secret-from-the-deposit-on"
     old = book.deposit(paper("old", visibility=(UNANNOUNCED,)))
-    book.now += UNANNOUNCED_MS
+    book.now = month_after(book.now)
     assert amend(book, old, Amendment((UNANNOUNCED,)))[1] == "never-hidden-again"
     assert amend(book, old, MASK)[0] == "allowed"
     assert labels(book, old) == (MASKED,)

@@ -53,7 +53,9 @@ _LIKELY = st.sampled_from(
         "breaks": st.tuples(_CARES, _LOOKS, st.sampled_from(["BTG", "ETREAT"])),
         "writes": st.tuples(
             _CARES,
-            st.sampled_from([Action.DEPOSIT, Action.ANNOUNCE, Action.AMEND] + [Action.DECLARE_CARE] * 2),
+            st.sampled_from(
+                [Action.DEPOSIT, Action.ANNOUNCE, Action.AMEND, Action.READ_OWN_TRACES] + [Action.DECLARE_CARE] * 3
+            ),
             st.just("TREAT"),
         ),
         "reads": st.tuples(st.just("patient"), _SEEN, st.just("PATRQT")),
@@ -149,7 +151,7 @@ _STEPS = st.one_of(
               st.sampled_from([None, "stay"])),
     st.tuples(st.just("ask"), _PEOPLE, _ACTIONS, st.lists(_AT, max_size=2), st.sampled_from(
               ["", "", "", "TREAT", "BTG", "ETREAT", "PREVENT", "COVERAGE", "XYZ"]), st.booleans(),
-              st.sampled_from([0, 599, 600, 601, -1]), st.sampled_from([None, "influenza"]), _NO),
+              st.sampled_from([0, 599, 600, 601, -5, -6]), st.sampled_from([None, "influenza"]), _NO),
     st.tuples(st.just("secretly"), _CAREGIVERS, st.sampled_from([Action.LIST, Action.READ, Action.DEPOSIT]),
               st.sampled_from(["INVISIBLE_REPRESENTANTS_LEGAUX", ""]), _AT),
     st.tuples(st.just("amend"), _CAREGIVERS, _AT, _AMENDMENTS, _NO),
