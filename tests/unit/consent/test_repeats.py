@@ -568,8 +568,8 @@ def test_alike_is_all_but_when_and_under_which_id() -> None:
     other: dict[str, Any] = {
         "action": Action.LIST, "purpose": "BTG", "actor": PETIT, "documents": (), "deposit": paper(),
         "change": Change("block", PERSON), "care": Care("declared", NOW), "topic": "t", "reason": Reason("a", "b"),
-        "secret": True, "stale": True, "amendment": Amendment(("MASQUE_PS",)), "because": "event", "id": "x", "digest": "y", "deadline_ms": 1, "auth_time": 9,
-        "record": RECORD,
+        "secret": True, "stale": True, "because": "event", "id": "x", "digest": "y", "deadline_ms": 1, "auth_time": 9,
+        "record": RECORD, "amendment": Amendment(("MASQUE_PS",)),
     }  # fmt: skip
     assert other.keys() == set(Flow.__slots__), "say of a new input whether it parts refusals"
     for name, value in other.items():
