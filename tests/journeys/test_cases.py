@@ -182,7 +182,9 @@ class Visit:
         line = self._line
         if self._dead:
             await represent(self._record)
-        entries = (await self.patient.journal(_count=500)).json()["entries"]
+        journal = await self.patient.journal(_count=500)
+        assert journal.status == 200, journal.body
+        entries = journal.json()["entries"]
         who = self._record.record if line.actor.kind == "patient" else line.actor.id
         asked = (str(line.want.action), who, line.purpose.code)
         found = [
