@@ -31,6 +31,9 @@ EQUIVALENT = {
     "secret-deposits-are-secret: for list too",
     "secret-deposits-are-secret: for read too",
     "secret-deposits-are-secret: for announce too",
+    "secret-deposits-are-secret: for amend too",
+    # What else would allow her is refused by `choices-not-labels`.
+    "patient-own-record: for amend too",
 }
 # What judging never asks, or does not tell apart; the rules say it all the same, and say it whoever asks.
 _reading = partial(
@@ -47,6 +50,7 @@ _in_her_place = partial(
     Situation, "representative", purpose="PATRQT", software="patient-frontend", role="parent", minor=True,
     delegated=True, exists=True,
 )  # fmt: skip
+_MASK = frozenset({"MASQUE_PS"})
 _NOT_FOR_PARENTS = frozenset({"INVISIBLE_REPRESENTANTS_LEGAUX"})
 _STRANGE = [
     # To who acts for her, what she keeps from them is not even there: the rule is a second wall.
@@ -60,6 +64,11 @@ _STRANGE = [
         _in_her_place(action=each, changes="show-to-representatives")
         for each in (Action.LIST, Action.READ, Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES)
     ),
+    # Only an amendment names labels.
+    _reading("professional", evidence="patient", adds=frozenset({"INVISIBLE_PATIENT"})),
+    _reading("professional", evidence="patient", adds=_MASK, labels=frozenset({"INVISIBLE_PATIENT"})),
+    _reading("professional", evidence="patient", adds=_NOT_FOR_PARENTS),
+    _reading("professional", evidence="patient", removes=_NOT_FOR_PARENTS, labels=_NOT_FOR_PARENTS),
     # Only professionals do anything in secret.
     *(_hers_alone(action=Action.READ, secret=True, minor=each) for each in (True, False)),
     _hers_alone(action=Action.DEPOSIT, secret=True, minor=True),

@@ -60,6 +60,8 @@ _CONTEXT: dict[str, Any] = {
     "role": "",
     "delegated": False,
     "changes": "",
+    "adds": (),
+    "removes": (),
     "declares": "",
     "code_holds": False,
     "short_enough": False,
