@@ -183,11 +183,11 @@ class RepresentationEntry(_Entry):
         if len(set(self.scopes)) < len(self.scopes):
             raise ValueError("a scope stands twice")
         if beyond := set(self.scopes) - terms.scopes:
-            raise ValueError(f"the scopes {', '.join(sorted(beyond))} are not those of a {self.role}")
+            raise ValueError(f"the scopes {', '.join(sorted(beyond))} are not those of the role {self.role}")
         if terms.attested and not self.attestation:
-            raise ValueError(f"a {self.role} signs an attestation: 'attestation' is true")
+            raise ValueError(f"the role {self.role} takes a signed attestation: 'attestation' is true")
         if self.attestation and not terms.attested:
-            raise ValueError(f"a {self.role} signs no attestation")
+            raise ValueError(f"the role {self.role} takes no attestation")
         return self
 
     def value(self) -> Representation:

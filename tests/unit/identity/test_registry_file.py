@@ -155,6 +155,7 @@ async def test_what_is_no_registration_is_said_so(content: bytes) -> None:
 
 
 ACTING: dict[str, Any] = {"represented": "noa", "holder": "camille", "role": "parent", "scopes": ["read", "govern"]}
+HEIR = ACTING | {"role": "heir", "scopes": ["read"], "attestation": True}
 CARING = ACTING | {"role": "caregiver", "scopes": ["read"], "attestation": True}
 
 
@@ -165,6 +166,7 @@ async def test_a_representation_becomes_the_domains_value() -> None:
     said = asked.representations["representations[0]"]
     assert (said.represented, said.holder, said.role, sorted(said.scopes)) == ("noa", "camille", "caregiver", ["read"])
     assert (said.until, said.attested) == (date(2030, 1, 1), True)
+    assert faults(representations=[HEIR]) == {}
 
 
 @pytest.mark.parametrize(
@@ -175,11 +177,13 @@ async def test_a_representation_becomes_the_domains_value() -> None:
         ({"scopes": []}, ".scopes", "at least 1"),
         ({"scopes": ["read", "read"]}, "", "twice"),
         ({"scopes": ["read", "sell"]}, ".scopes[1]", "govern"),
-        ({"attestation": True}, "", "a parent signs no attestation"),
+        ({"attestation": True}, "", "the role parent takes no attestation"),
         ({"until": "tomorrow"}, ".until", "date"),
         ({"represented": "une enfant"}, ".represented", "pattern"),
-        (CARING | {"attestation": False}, "", "a caregiver signs an attestation"),
-        (CARING | {"scopes": ["read", "govern"]}, "", "the scopes govern are not those of a caregiver"),
+        (CARING | {"attestation": False}, "", "the role caregiver takes a signed attestation"),
+        (CARING | {"scopes": ["read", "govern"]}, "", "the scopes govern are not those of the role caregiver"),
+        (HEIR | {"attestation": False}, "", "the role heir takes a signed attestation"),
+        (HEIR | {"scopes": ["read", "journal"]}, "", "the scopes journal are not those of the role heir"),
         ({"since": "2026-01-01"}, ".since", "extra"),
     ],
 )
