@@ -41,6 +41,7 @@ from services.consent.use_cases.activate_rules import ActivateRules
 from services.consent.use_cases.announce import Announce
 from services.consent.use_cases.announce_document import AnnounceDocument
 from services.consent.use_cases.answer_review import AnswerReview
+from services.consent.use_cases.ask_as_heir import AskAsHeir
 from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.compare_rules import CompareRules
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
@@ -78,6 +79,7 @@ class Room:
     change_directives: ChangeDirectives
     make_codes: MakeCodes
     declare_care: DeclareCare
+    ask_as_heir: AskAsHeir
     announce_document: AnnounceDocument
     reveal_documents: RevealDocuments
     read_directives: ReadDirectives
@@ -181,6 +183,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         change_directives=change_directives,
         make_codes=MakeCodes(change_directives),
         declare_care=DeclareCare(flows, ledger, now_ms),
+        ask_as_heir=AskAsHeir(flows),
         announce_document=AnnounceDocument(flows),
         reveal_documents=RevealDocuments(ledger, inscribe, document_keys, now_ms),
         read_directives=ReadDirectives(flows, ledger, now_ms),

@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.identity import EMERGENCY_REASONS
-from services.consent.domain.entry import Entry, Reviewing
+from services.consent.domain.entry import Entry, Outcome, Reviewing
 from services.consent.domain.flow import Action, Actor, Change, Flow
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
@@ -35,6 +35,7 @@ _DONE = {
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
+    Action.ASK_AS_HEIR: "{have} demandé à lire le dossier d'une personne décédée",
 }
 _ASKED = {
     Action.DEPOSIT: "{have} voulu déposer un document",
@@ -48,6 +49,7 @@ _ASKED = {
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
+    Action.ASK_AS_HEIR: "{have} voulu demander à lire le dossier d'une personne décédée",
     Action.DECLARE_CARE: "{have} voulu déclarer un accord oral pour des soins",
 }
 _HAPPENED = {
@@ -64,12 +66,20 @@ _EVIDENCE = {
     "appointment": "pour un rendez-vous",
     "declared": "en affirmant que vous lui avez donné votre accord de vive voix",
 }
+_MOTIVES = {
+    "cause-of-death": "pour connaître les causes du décès",
+    "memory": "pour défendre la mémoire de la personne décédée",
+    "rights": "pour faire valoir des droits",
+}
+# Refusals that only an heir meets.
+_OF_HEIRS = frozenset({"heirs-opposed", "heir-without-request", "hidden-from-heirs"})
 _DOCTORS = {"authorise": "autorisé", "treating-doctor": "déclaré comme médecin traitant", "block": "bloqué"}
 _CHOICES = {
     "close": "fermé votre dossier aux professionnels, sauf urgence",
     "ask-me": "demandé que l'on vous demande toujours votre accord à vous-même",
     "open-hidden": "permis que ce que vous masquez soit vu en cas d'urgence",
     "oppose-export": "refusé toute copie complète de votre dossier",
+    "oppose-heirs": "refusé d'avance que vos ayants droit lisent votre dossier après votre décès",
 }
 _PRESETS = {"legal": "ce que la loi prévoit", "careful": "prudent", "closed": "fermé"}
 _SHOWN = {Action.LIST: "a vu la liste des documents", Action.READ: "a lu un document"}
@@ -101,18 +111,22 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
     # A rule of an older version keeps its id; its sentence may have gone with it.
     rule = rules.rules.get(outcome.rule)
     because = {"id": outcome.rule, "law": rule.law if rule else "", "sentence": rule.sentence if rule else ""}
-    return view | {
-        "flow": flow.id,
-        "who": _who(flow.actor),
-        "action": flow.action,
-        "purpose": flow.purpose,
-        "documents": list(flow.documents) or ([outcome.document] if outcome.document else []),
-        "outcome": outcome.verdict,
-        "count": outcome.count,
-        "refused": dict(outcome.refused),
-        "rule": because,
-        "phrase": _phrase(entry.at, flow, outcome.verdict, outcome.count, because["sentence"]),
-    }
+    return (
+        view
+        | {
+            "flow": flow.id,
+            "who": _who(flow.actor),
+            "action": flow.action,
+            "purpose": flow.purpose,
+            "documents": list(flow.documents) or ([outcome.document] if outcome.document else []),
+            "outcome": outcome.verdict,
+            "count": outcome.count,
+            "refused": dict(outcome.refused),
+            "rule": because,
+            "phrase": _phrase(entry.at, flow, outcome, because["sentence"]),
+        }
+        | ({"motive": flow.motive.code} if flow.motive else {})
+    )
 
 
 def review_view(review: Review, access: Entry) -> dict[str, Any]:
@@ -200,9 +214,15 @@ def _who(actor: Actor) -> dict[str, str | None]:
     }
 
 
-def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str:
-    what = _what(flow, count) if verdict == "allowed" else _ASKED[flow.action]
+def _phrase(at: int, flow: Flow, outcome: Outcome, sentence: str) -> str:
+    verdict, said = outcome.verdict, (flow.reason.text if flow.reason else None)
+    what = _what(flow, outcome.count) if verdict == "allowed" else _ASKED[flow.action]
     purpose = _PURPOSES.get(flow.purpose, f"pour la raison « {flow.purpose} »")
+    named = _named(flow.actor)
+    if flow.actor.kind == "representative" and (flow.motive or outcome.rule in _OF_HEIRS):
+        named = f"{flow.actor.name}, ayant droit (logiciel {flow.actor.application_name})"
+        purpose = _MOTIVES.get(flow.motive.code, "sans motif connu") if flow.motive else "sans demande en cours"
+        said = flow.motive.text if flow.motive else None
     end = {
         "allowed": "Autorisé",
         "refused": "Refusé",
@@ -212,8 +232,8 @@ def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str
     what = what.format(have="avez" if flow.actor.kind == "patient" else "a")
     if flow.secret:
         purpose += ", en connexion secrète"
-    reason = f" Raison donnée : « {flow.reason.text} »." if flow.reason else ""
-    return f"{when(at).capitalize()}, {_named(flow.actor)} {what}, {purpose}. {end}. {sentence}{reason}".strip()
+    reason = f" Raison donnée : « {said} »." if said else ""
+    return f"{when(at).capitalize()}, {named} {what}, {purpose}. {end}. {sentence}{reason}".strip()
 
 
 def _named(actor: Actor) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.consent.domain.codes import code_digest
-from services.consent.domain.flow import Action, Care, Change, Deposit, Evidence, Flow, Reason
+from services.consent.domain.flow import Action, Care, Change, Deposit, Evidence, Flow, Motive, Reason
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.domain.rules import Rules
@@ -22,9 +22,11 @@ from tests.cases.vocabulary import (
     Gives,
     Paper,
     Passes,
+    Pleads,
     Represented,
     Says,
     Step,
+    Want,
 )
 from tests.unit.consent.people import ABSENT, OTHER_RECORD, PARENT, PERSON, RECORD, Book, flow, holder, paper
 
@@ -34,6 +36,7 @@ _CODES: Final[dict[CodeWord, str]] = {
     "invented": code_digest(RECORD, INVENTED_CODE),
     "of-another-record": code_digest(OTHER_RECORD, CODE),
 }
+WORDS: Final = "Je suis sa fille et je veux comprendre."
 _NEW_ID: Final = "n" * 26
 # The known cells of the matrix: what a profession does not read. Whoever is not named reads nothing.
 _NOT_READ: Final = {"10": {RESIDENCE}, "40": {NOT_FOR_DENTISTS}, "60": set(), "80": {NOT_FOR_PODIATRISTS}}
@@ -48,7 +51,7 @@ class WithMatrix(Rules):
 
 
 RULES: Final = WithMatrix()
-BEHIND_JUDGING: Final = frozenset({"not-announced-yet", "secret-from-representatives"})
+BEHIND_JUDGING: Final = frozenset({"not-announced-yet", "secret-from-representatives", "hidden-from-heirs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,10 @@ class _Told:
             case Represented(role, scopes, minor, deceased):
                 held = [holder(PARENT, role, scopes)] if role else []
                 self.book.represent(*held, minor=minor, deceased=deceased)
+            case Pleads(motive):
+                asked = flow(PARENT, Action.ASK_AS_HEIR, motive=Motive(motive, WORDS))
+                if (verdict := self.book.ask(asked).outcome.verdict) != "allowed":
+                    raise ValueError(f"{step} was {verdict}")
             case Says(kind, subject, lasts, members):
                 self._begin(
                     Change(kind, self._held[0] if subject == IT else subject, self._until(lasts), None, members)
@@ -120,12 +127,21 @@ class _Told:
             label = (papers.label,) if papers.label else ()
             return replace(asked, deposit=paper(f"report {number}", content=content, visibility=label))
         if want.action is Action.CHANGE_DIRECTIVES:
-            if want.shows:
-                return replace(asked, documents=(), change=Change("show-to-representatives", self._held[0]))
-            return replace(asked, change=Change("authorise", PERSON))
+            return replace(asked, documents=(), change=self._change(want))
+        if want.motive:
+            return replace(asked, motive=Motive(want.motive, WORDS if want.words else None))
         if want.evidence:
             return replace(asked, care=self._care(want.evidence, want.lasts, want.code))
         return asked
+
+    def _change(self, want: Want) -> Change:
+        if want.shows:
+            return Change("show-to-representatives", self._held[0])
+        if want.heirs == "oppose":
+            return Change("oppose-heirs")
+        if want.heirs == "let":
+            return Change("end", ends=self._begun["oppose-heirs"][-1])
+        return Change("authorise", PERSON)
 
     def _begin(self, change: Change) -> None:
         begun = self.book.say(change.kind, change.subject, until=change.until, members=change.members)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow, Reason, compact
+from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow, Motive, Reason, compact
 from services.consent.domain.representation import Representation
 
 Kind = Literal[
@@ -26,6 +26,7 @@ _CLASSES: dict[Action, LeafClass] = {
     Action.CHANGE_DIRECTIVES: "directive",
     Action.DECLARE_CARE: "directive",
     Action.ANNOUNCE: "directive",
+    Action.ASK_AS_HEIR: "directive",
 }
 
 
@@ -116,7 +117,7 @@ class Entry:
             body["representation"] = self.representation.private
         if self.flow:
             flow = {name: held for name, held in compact(self.flow).items() if held is not False}
-            for name in ("actor", "deposit", "change", "care", "reason"):
+            for name in ("actor", "deposit", "change", "care", "reason", "motive"):
                 if name in flow:
                     flow[name] = compact(flow[name])
             if self.flow.deposit:
@@ -178,6 +179,7 @@ def _flow(body: dict[str, Any]) -> Flow:
             "change": _change(body["change"]) if "change" in body else None,
             "care": Care(**body["care"]) if "care" in body else None,
             "reason": Reason(**body["reason"]) if "reason" in body else None,
+            "motive": Motive(**body["motive"]) if "motive" in body else None,
         }
     )
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, ActorKind, Change, Deposit, Flow
-from services.consent.domain.representation import Holder, Representation
+from services.consent.domain.representation import HEIR, Holder, Representation
 
 UNANNOUNCED = "INVISIBLE_PATIENT"
 # L.1111-5: what a minor keeps from those who represent her.
@@ -108,6 +108,16 @@ class Relation:
         return now < self.until
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an heir asked for, and was allowed: the motive, and until when it lets him read (ms)."""
+
+    motive: str
+    until: int
+
+
+# How long an heir may read once his request was allowed; then he asks again.
+HEIR_MS = 30 * 86_400_000
 # The strongest first: a professional's access cites the first that holds.
 EVIDENCE = ("patient", "treating-doctor", "code", "admission", "appointment", "declared")
 # What each preset puts in the place of the general directives; whatever names somebody or something stays.
@@ -157,6 +167,7 @@ class Record:
     care: dict[str, Relation] = field(default_factory=dict)
     spent: set[str] = field(default_factory=set)  # digests of one-time codes that were shown
     asked_anew: dict[str, int] = field(default_factory=dict)  # who was ever blocked -> the version of the newest block
+    requests: dict[str, Request] = field(default_factory=dict)  # by heir: the newest that was allowed
     represented: Representation | None = None  # nothing was said: a living adult who governs alone
 
     def apply(self, entry: Entry) -> None:
@@ -172,6 +183,8 @@ class Record:
             self._announced(entry.about, entry.version)
         elif entry.kind == "represented" and entry.representation:
             self.last_change, self.represented = entry.version, entry.representation
+            if not entry.representation.deceased:
+                self.requests = {}  # said dead by mistake: whatever comes of it is over
         elif entry.flow is not None and entry.outcome is not None:
             self._decided(entry, entry.flow, entry.outcome)
 
@@ -193,6 +206,9 @@ class Record:
         elif flow.action is Action.DECLARE_CARE:
             self.last_change = entry.version
             self._begin_care(entry)
+        elif flow.action is Action.ASK_AS_HEIR and flow.motive is not None:
+            self.last_change = entry.version
+            self.requests[flow.actor.id] = Request(flow.motive.code, entry.at + HEIR_MS)
         elif flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:
             self.last_change = entry.version
             self._change(flow.change, entry)
@@ -242,6 +258,16 @@ class Record:
         holders = self.represented.holders if self.represented else ()
         return next((each for each in holders if each.holder == holder), None)
 
+    def is_heir(self, actor: Actor) -> bool:
+        """Say whether an actor acts as an heir, by the record's own state."""
+        held = self.held_by(actor.id) if actor.kind == "representative" else None
+        return held is not None and held.role == HEIR
+
+    def request_of(self, actor: Actor, now: int) -> Request | None:
+        """Return what an heir asked for and may read by at a time (ms)."""
+        asked = self.requests.get(actor.id) if self.is_heir(actor) else None
+        return asked if asked is not None and now < asked.until else None
+
     def stream_of(self, change: Change) -> str:
         """Return where a change of directives is told: with what it names, where that is secret."""
         if change.kind == "end":
@@ -273,6 +299,11 @@ class Record:
             for each in self.directives.values()
             if each.kind == "hide" and each.subject is not None and each.holds(now)
         }
+
+    def kind_of(self, directive: str | None) -> str:
+        """Return the kind of a directive that stands; "" for none."""
+        held = self.directives.get(directive or "")
+        return held.kind if held else ""
 
     def code_holds(self, code: str | None, now: int) -> bool:
         """Say whether a one-time code (its digest) was made by the patient, is not over and was not used."""

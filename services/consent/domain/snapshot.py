@@ -3,11 +3,11 @@
 from dataclasses import fields
 from typing import Any
 
-from services.consent.domain.record import Directive, Document, Record, Relation
+from services.consent.domain.record import Directive, Document, Record, Relation, Request
 from services.consent.domain.representation import Representation
 
 # Grows with every change of what a fold means or holds: a snapshot of another form is not read.
-FORM = 2
+FORM = 3
 
 
 def dump(record: Record) -> dict[str, Any]:
@@ -23,6 +23,7 @@ def dump(record: Record) -> dict[str, Any]:
         "care": [_plain(each) for each in record.care.values()],
         "spent": sorted(record.spent),
         "asked_anew": record.asked_anew,
+        "requests": {heir: _plain(each) for heir, each in record.requests.items()},
         "represented": record.represented.private if record.represented else None,
     }
 
@@ -45,6 +46,7 @@ def load(record: str, held: dict[str, Any]) -> Record | None:
         care={each.id: each for each in care},
         spent=set(held["spent"]),
         asked_anew=held["asked_anew"],
+        requests={heir: Request(**each) for heir, each in held["requests"].items()},
         represented=Representation.read(held["represented"]) if held["represented"] else None,
     )
 

@@ -39,7 +39,7 @@ _SOURCE: Final = {
 _ACTIONS: Final = {
     Action.DEPOSIT: "C", Action.LIST: "E", Action.READ: "R", Action.EXPORT: "R", Action.PREVENT: "E",
     Action.NOTIFY: "E", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R", Action.READ_DIRECTIVES: "R",
-    Action.CHANGE_DIRECTIVES: "U",
+    Action.CHANGE_DIRECTIVES: "U", Action.ASK_AS_HEIR: "C",
 }  # fmt: skip
 _WITHOUT_FLOW: Final = {"opened": "C", "abandoned": "D"}
 _ASKED: Final = {

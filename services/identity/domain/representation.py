@@ -96,9 +96,7 @@ def authority(
     """Return whom a record obeys now; `dead` are those of the holders who died."""
     adult_at = majority(born)
     ends = {
-        each: each.end(born)
-        for each in representations
-        if each.of_the_dead is deceased and each.holder not in dead
+        each: each.end(born) for each in representations if each.of_the_dead is deceased and each.holder not in dead
     }
     holders = sorted((each for each, end in ends.items() if now < end), key=lambda each: each.holder)
     return Authority(
