@@ -113,12 +113,15 @@ def bearer(request: Request) -> str:
     return token
 
 
-def authenticated(verifier: TokenVerifier) -> Callable[[Request], AccessToken]:
-    """Return a FastAPI dependency: the caller's verified token, else a 401 problem that names the check it failed."""
+def authenticated(verifier: TokenVerifier, *, every_record: bool = False) -> Callable[[Request], AccessToken]:
+    """Return a FastAPI dependency: the caller's verified token, else a 401 problem that names the check it failed.
+
+    `every_record`: a token that names no record is taken too.
+    """
 
     def verified(request: Request) -> AccessToken:
         try:
-            return verifier.verify(bearer(request))
+            return verifier.verify(bearer(request), every_record=every_record)
         except TokenRefused as refused:
             raise problems.Problem(
                 401,

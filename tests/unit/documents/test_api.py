@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from chassis.tokens import TokenVerifier, issue
 from chassis.web import create_app
 from services.documents.__main__ import SERVICE
 from services.documents.bootstrap import Room
 from tests.unit.chassis.asgi import Answer, ask
+from tests.unit.chassis.test_tokens import KEY, token
 
 CANARY = "CANARY-279035121518989"
 
@@ -76,3 +78,25 @@ async def test_beside_fhir_an_error_is_a_problem(app: FastAPI, path: str) -> Non
     """What does not stand under /fhir is told as a problem document."""
     answer = await ask(app, "GET", path)
     assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/fhir/DocumentReference"),
+        ("GET", "/fhir/DocumentReference?patient.identifier=urn:oid:1.2.250.1.213.1.4.10|279035121518989"),
+        ("POST", "/fhir/DocumentReference/_search"),
+        ("GET", f"/fhir/DocumentReference/public-{'a' * 26}"),
+        ("GET", f"/fhir/Binary/public-{'a' * 26}"),
+        ("GET", f"/fhir/Binary/{'a' * 26}-{'a' * 26}"),
+    ],
+)
+async def test_a_token_of_every_record_opens_no_document(method: str, path: str) -> None:
+    """It names nobody: whatever is asked, nothing is asked of consent, and the answer names the way out."""
+    verifier = TokenVerifier()
+    verifier.use({"keys": [KEY.as_dict(private=False)]})
+    room = SimpleNamespace(settings=SimpleNamespace(public_base="http://carnet.example"), verifier=verifier)
+    app = create_app(SERVICE.name, SERVICE.routers(_typed(room)), {}, SERVICE.dialects)
+    said = issue(token(record="public", patient=""), KEY)
+    answer = await ask(app, method, path, b"{}", headers={"authorization": f"Bearer {said}"})
+    told(answer, 401, "token-of-every-record", "login")
