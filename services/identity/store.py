@@ -60,6 +60,7 @@ class MongoPeople:
             profession=row["profession"],
             organisations=frozenset(row["organisations"]),
             samu=row.get("samu", False),  # rows of before there was one
+            internal_id=row.get("internal_id"),
         )
 
     async def organisation(self, finess: str) -> Organisation | None:
@@ -224,6 +225,7 @@ def _row(entry: Organisation | Professional | Application) -> tuple[str, dict[st
             "profession": entry.profession,
             "organisations": sorted(entry.organisations),
             "samu": entry.samu,
+            "internal_id": entry.internal_id,
         }
     return "applications", {
         "_id": entry.client_id,

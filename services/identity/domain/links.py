@@ -16,7 +16,8 @@ PURPOSES: dict[Kind, frozenset[str]] = {
     "commercial": frozenset({"COMMERCE"}),
     "public-service": frozenset({"PUBHLTH"}),
 }
-PROFESSIONAL_PURPOSES = frozenset({"TREAT"}) | EMERGENCY_PURPOSES
+TREATMENT = "TREAT"
+PROFESSIONAL_PURPOSES = frozenset({TREATMENT}) | EMERGENCY_PURPOSES
 PATIENT_PURPOSE = "PATRQT"
 # Who acts through these is a professional or a patient, never the application alone.
 _ACTED_THROUGH = frozenset({"care-software", "patient-frontend"})
@@ -45,6 +46,16 @@ def require_links(
     if purpose == REGULATION and not professional.samu:
         raise Refused("not-a-regulating-doctor", "ETREAT is for the SAMU's regulating doctors; others have BTG.")
     return professional
+
+
+def require_scope(professional: Professional, purpose: str, *, secret: bool, every_record: bool) -> None:
+    """Raise Refused unless the professional may ask for one patient, or for what is about every record."""
+    if professional.officer and not every_record:
+        raise Refused(
+            "officer-without-patients", "A data protection officer treats nobody: ask with 'record': 'public'."
+        )
+    if every_record and (purpose != TREATMENT or secret):
+        raise Refused("purpose-not-allowed", "A token of every record is for TREAT, and never in secret.")
 
 
 def require_alone(application: Application, purpose: str) -> None:

@@ -164,7 +164,12 @@ def _repeated(asked: Registration) -> list[Fault]:
     persons = asked.persons.items()
     keys: list[tuple[str, str, object]] = [
         *((f"{path}.finess", "FINESS number", each.finess) for path, each in asked.organisations.items()),
-        *((f"{path}.rpps", "RPPS number", each.rpps) for path, each in asked.professionals.items()),
+        *((f"{path}.rpps", "RPPS number", each.rpps) for path, each in asked.professionals.items() if each.rpps),
+        *(
+            (f"{path}.internal_id", "identifier", each.internal_id)
+            for path, each in asked.professionals.items()
+            if each.internal_id
+        ),
         *((f"{path}.client_id", "client id", each.client_id) for path, each in asked.applications.items()),
         *((f"{path}.reference", "reference", each.reference) for path, each in persons),
         *((f"{path}.ins", "INS", _pair(each.ins)) for path, each in persons if each.ins),

@@ -7,7 +7,14 @@ from typing import Any, get_args
 import pytest
 
 from services.identity.domain.identifiers import Ins
-from services.identity.domain.links import PURPOSES, Refused, require_alone, require_links, require_person
+from services.identity.domain.links import (
+    PURPOSES,
+    Refused,
+    require_alone,
+    require_links,
+    require_person,
+    require_scope,
+)
 from services.identity.domain.people import Application, Kind, Person, Professional, Status, Traits
 
 SOFTWARE = Application("logiciel", "Logiciel", "care-software", "", frozenset({"489999011"}), frozenset({"TREAT"}))
@@ -62,6 +69,24 @@ async def test_an_application_alone_has_its_kinds_purposes(kind: Kind) -> None:
         with pytest.raises(Refused) as refused:
             require_alone(application, purpose)
         assert refused.value.slug == ("nobody-behind" if behind else "purpose-not-allowed")
+
+
+async def test_an_officer_asks_for_every_record_and_for_no_patient() -> None:
+    """A professional asks for either, in the open; of every record there is neither a secret nor an emergency."""
+    officer = replace(DOCTOR, rpps=None, profession="dpo", internal_id="489999011/dpo")
+    require_scope(officer, "TREAT", secret=False, every_record=True)
+    for every in (True, False):
+        require_scope(DOCTOR, "TREAT", secret=False, every_record=every)
+    for who, purpose, secret, every, slug in (
+        (officer, "TREAT", False, False, "officer-without-patients"),
+        (officer, "BTG", False, False, "officer-without-patients"),
+        (officer, "BTG", False, True, "purpose-not-allowed"),
+        (DOCTOR, "BTG", False, True, "purpose-not-allowed"),
+        (DOCTOR, "TREAT", True, True, "purpose-not-allowed"),
+    ):
+        with pytest.raises(Refused) as refused:
+            require_scope(who, purpose, secret=secret, every_record=every)
+        assert refused.value.slug == slug
 
 
 @pytest.mark.parametrize("status", sorted(set(get_args(Status)) - {"qualified"}))
