@@ -103,17 +103,18 @@ class Mongo:
         for keys, options in indexes:
             await self._database[name].create_index(keys, **options)
 
-    async def admit(self, name: str, rows: dict[str, Any]) -> None:
+    async def admit(self, name: str, rows: dict[str, Any], *, changes: bool = False) -> None:
         """Have a collection take in only rows that match (a query); durable on return, and for every client.
 
         The server holds the collection alone while it changes this: whatever is inserted after the return matches, and
-        what was taken in before stands durably. Rows that stand and do not match may still be changed.
+        what was taken in before stands durably. Rows that stand and do not match may still be changed, unless `changes`
+        are to match too.
         """
         await self._database.command(
             {
                 "collMod": name,
                 "validator": rows,
-                "validationLevel": "moderate",
+                "validationLevel": "strict" if changes else "moderate",
                 "validationAction": "error",
                 "writeConcern": {"w": "majority", "j": True},
             }

@@ -16,6 +16,7 @@ import uvloop
 from fastapi import APIRouter
 
 from chassis import faults, logs, telemetry
+from chassis.limits import Limits
 from chassis.problems import Dialect
 from chassis.settings import Settings
 from chassis.web import Check, create_app
@@ -67,7 +68,7 @@ class Service(Generic[SettingsT, RoomT]):
                 if name in self.roles:
                     await stack.enter_async_context(self.roles[name](room))
             routers = self.routers(room) if "serve" in roles else []
-            app = create_app(self.name, routers, self.checks(room), self.dialects)
+            app = create_app(self.name, routers, self.checks(room), self.dialects, limits=Limits(settings.limits))
             server = _Server(
                 uvicorn.Config(
                     app,

@@ -72,6 +72,19 @@ class TrustSettings(BaseSettings):
     instance: Path = Path("instance.json")
 
 
+class LimitSettings(BaseSettings):
+    """How many requests a minute one process takes in for one application, professional and record (`limits.py`).
+
+    The defaults are fuses above what one busy machine can do for itself; a deployment sets what its people need.
+    """
+
+    model_config = from_env("CARNET_LIMITS_")
+
+    application_per_minute: int = Field(default=120_000, ge=1, description="Of one product, whoever uses it.")
+    professional_per_minute: int = Field(default=30_000, ge=1, description="Emergencies apart.")
+    record_per_minute: int = Field(default=12_000, ge=1, description="By each kind of actor; emergencies apart.")
+
+
 class Settings(BaseSettings):
     """What every service is told; a service adds its own parts by attribute."""
 
@@ -85,6 +98,7 @@ class Settings(BaseSettings):
     mongo: MongoSettings = Field(default_factory=MongoSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     trust: TrustSettings = Field(default_factory=TrustSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     fault: str = Field(default="", description="`point:n`: die by SIGKILL at the nth passage (tests of crashes).")
 
     @classmethod

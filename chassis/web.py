@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import logs, problems, telemetry
+from chassis.limits import Limits, TooMany
 from chassis.tokens import AccessToken, TokenRefused, TokenVerifier
 
 Check = Callable[[], Awaitable[bool]]
@@ -63,9 +64,12 @@ class Observed:
 
 def create_app(
     service: str, routers: list[APIRouter], checks: dict[str, Check],
-    dialects: Mapping[str, problems.Dialect] | None = None,
+    dialects: Mapping[str, problems.Dialect] | None = None, *, limits: Limits | None = None,
 ) -> FastAPI:  # fmt: skip
-    """Return the application of a process; `checks` decide whether it is ready, `dialects` how a path tells errors."""
+    """Return the application of a process.
+
+    `checks` decide whether it is ready, `dialects` how a path tells errors, `limits` how often one may ask.
+    """
     spoken = dialects or {}
     app = FastAPI(
         title=f"Carnet {service}",
@@ -76,6 +80,7 @@ def create_app(
         # FastAPI measures by itself otherwise: spans of whole URLs, and the same work twice.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.state.limits = limits
     problems.install(app, spoken)
     app.add_middleware(Observed, dialects=spoken)
 
@@ -113,15 +118,28 @@ def bearer(request: Request) -> str:
     return token
 
 
-def authenticated(verifier: TokenVerifier, *, every_record: bool = False) -> Callable[[Request], AccessToken]:
-    """Return a FastAPI dependency: the caller's verified token, else a 401 problem that names the check it failed.
+def admit(request: Request, caller: AccessToken) -> None:
+    """Count a request of a caller whose token is believed; raise a 429 problem when they ask too often."""
+    limits: Limits | None = request.app.state.limits
+    try:
+        if limits is not None:
+            limits.take(caller)
+    except TooMany as error:
+        sentence = "You ask more often than is allowed: nothing was asked for you. Wait, then ask again."
+        headers = {"Retry-After": str(error.seconds)}
+        raise problems.Problem(429, "too-many-requests", sentence, headers) from None
 
-    `every_record`: a token that names no record is taken too.
+
+def authenticated(verifier: TokenVerifier, *, every_record: bool = False) -> Callable[[Request], AccessToken]:
+    """Return a FastAPI dependency: the caller's verified token.
+
+    Else a 401 problem that names the check it failed, or a 429 problem (`admit`). `every_record`: a token that names no
+    record is taken too.
     """
 
     def verified(request: Request) -> AccessToken:
         try:
-            return verifier.verify(bearer(request), every_record=every_record)
+            caller = verifier.verify(bearer(request), every_record=every_record)
         except TokenRefused as refused:
             raise problems.Problem(
                 401,
@@ -129,5 +147,7 @@ def authenticated(verifier: TokenVerifier, *, every_record: bool = False) -> Cal
                 "Ask identity's token endpoint for a token of this record, and send it as 'Authorization: Bearer'.",
                 {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{refused.slug}"'},
             ) from None
+        admit(request, caller)
+        return caller
 
     return verified

@@ -54,7 +54,11 @@ def _sweep(room: Room) -> AbstractAsyncContextManager[None]:
     async def reveal() -> float:
         return 0 if await room.reveal_documents() else _SWEEP_SECONDS
 
-    return background(sweep(question), sweep(reveal))
+    async def close() -> float:
+        await room.close_windows()
+        return min(_SWEEP_SECONDS, room.settings.repeats.seconds)
+
+    return background(sweep(question), sweep(reveal), sweep(close))
 
 
 async def _announced(room: Room) -> list[Repeated]:

@@ -199,7 +199,7 @@ def router(room: Room) -> APIRouter:
         more = numbers[-1] if len(numbers) == count and numbers[-1] > 1 else None
         return {
             "record": caller.record,
-            "entries": [entry_view(entry, await _rules_of(room, entry)) for entry in entries],
+            "entries": [entry_view(entry, await rules_of(room, entry)) for entry in entries],
             "next": f"/consent/journal?before={more}&_count={count}" if more else None,
         }
 
@@ -239,7 +239,7 @@ def _refusal(room: Room, refused: Refused) -> Problem:
     return Problem(403, outcome.verdict, rule.sentence, rule=rule.id, law=rule.law)
 
 
-async def _rules_of(room: Room, entry: Entry) -> Rules:
+async def rules_of(room: Room, entry: Entry) -> Rules:
     """Return the rules that judged an entry; those in force for one that is older than every activation."""
     try:
         return await room.archive.rules(entry.policies)

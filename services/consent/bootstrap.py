@@ -34,6 +34,7 @@ from services.consent.notices import MongoNotices, MongoReviews, announcing
 from services.consent.own_flows import OwnFlows
 from services.consent.ports import Clock, Unconfirmed
 from services.consent.projection import IdentityProjection, MongoBeats
+from services.consent.repeats import Repeats
 from services.consent.settings import ConsentSettings
 from services.consent.store import MongoDocumentKeys, MongoJournal, MongoSnapshots
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
@@ -43,6 +44,7 @@ from services.consent.use_cases.announce_document import AnnounceDocument
 from services.consent.use_cases.answer_review import AnswerReview
 from services.consent.use_cases.ask_as_heir import AskAsHeir
 from services.consent.use_cases.change_directives import ChangeDirectives
+from services.consent.use_cases.close_windows import CloseWindows
 from services.consent.use_cases.compare_rules import CompareRules
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
 from services.consent.use_cases.decide import Decide
@@ -61,6 +63,7 @@ from services.consent.use_cases.read_traces import ReadTraces
 from services.consent.use_cases.represent_record import RepresentRecord
 from services.consent.use_cases.reveal_documents import RevealDocuments
 from services.consent.use_cases.see_as import SeeAs
+from services.consent.windows import MongoWindows
 
 _log = logs.get("rules")
 
@@ -94,6 +97,7 @@ class Room:
     read_rules: ReadRules
     compare_rules: CompareRules
     questioning: QuestionDeposits
+    close_windows: CloseWindows
     hearer: Hearer
     consuming: Consuming
     letters: DeadLetters
@@ -136,10 +140,24 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     outbox, letters = Outbox(mongo, "consent"), DeadLetters(mongo, "carnet.consent")
     relay, reviews = Relay(mongo, settings.kafka, settings.instance), MongoReviews(mongo, record_keys)
     doctors, beats = MongoDoctorNotices(mongo, record_keys), MongoBeats(mongo)
+    windows = MongoWindows(mongo, record_keys)
     projection = IdentityProjection(
         beats, letters.aside, int(settings.projection.stale_seconds * 1000), clock=now_ms, monotonic=time.monotonic
     )
-    stores = (record_keys, journal, snapshots, document_keys, reviews, doctors, bundles, outbox, letters, relay, beats)
+    stores = (
+        record_keys,
+        journal,
+        windows,
+        snapshots,
+        document_keys,
+        reviews,
+        doctors,
+        bundles,
+        outbox,
+        letters,
+        relay,
+        beats,
+    )
     for each in stores:
         await each.prepare()
     activations, archive = Activations(journal, bundles), Archive(bundles)
@@ -158,7 +176,8 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         await mongo.transact(work)
 
     ledger = Ledger(journal, snapshots)
-    decide = Decide(ledger, journal, document_keys, in_force, now_ms)
+    repeats = Repeats(windows, settings.repeats.seconds * 1000)
+    decide = Decide(ledger, journal, document_keys, in_force, now_ms, repeats=repeats)
     flows, inscribe = OwnFlows(decide, projection), Inscribe(ledger, journal, in_force, now_ms)
     change_directives = ChangeDirectives(flows, ledger, now_ms)
     notices = MongoNotices(mongo, outbox, reviews, doctors)
@@ -188,7 +207,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         reveal_documents=RevealDocuments(ledger, inscribe, document_keys, now_ms),
         read_directives=ReadDirectives(flows, ledger, now_ms),
         read_journal=ReadJournal(flows, ledger, journal, now_ms),
-        read_traces=ReadTraces(flows, journal),
+        read_traces=ReadTraces(flows, ledger, journal, now_ms, settings.repeats.seconds * 1000),
         read_reviews=ReadReviews(reviews, journal, inscribe),
         answer_review=AnswerReview(reviews, journal, inscribe),
         read_emergencies=ReadEmergencies(doctors, journal, ledger, inscribe, now_ms),
@@ -202,6 +221,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         questioning=QuestionDeposits(
             ledger, document_keys, question, now_ms, int(settings.keys.unconfirmed_seconds * 1000)
         ),
+        close_windows=CloseWindows(windows, journal, inscribe, now_ms),
         hearer=Hearer(
             settings.kafka,
             InstanceIdentity.load(settings.trust.instance),

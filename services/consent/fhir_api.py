@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from chassis.problems import Problem
 from chassis.tokens import AccessToken, patient_digest
 from chassis.web import authenticated
-from services.consent.api import asking, tried
+from services.consent.api import asking, rules_of, tried
 from services.consent.bootstrap import Room
 from services.consent.domain.record import Directive
 from services.consent.fhir.audit_events import audit_event, own_trace
@@ -66,20 +66,20 @@ def fhir_router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
             traces = await tried(room, room.read_traces(asking(caller), search.wanted))
         except NoSuchCursor:
             raise Problem(400, "after-unknown", "Follow the link 'next' of a page as it is.") from None
-        return _fhir(searchset(f"{base}{PLACE}/AuditEvent", _told(traces), search.used, traces.following))
+        return _fhir(searchset(f"{base}{PLACE}/AuditEvent", await _told(traces), search.used, traces.following))
 
     @routes.get("/AuditEvent/{name}")
     async def one_audit_event(name: str, caller: Token) -> Response:
-        for each in _told(await tried(room, room.read_traces.one(asking(caller), name))):
+        for each in await _told(await tried(room, room.read_traces.one(asking(caller), name))):
             return _fhir(each)
         raise _not_found()
 
     async def _directives(caller: AccessToken) -> list[Directive]:
         return await tried(room, room.read_directives(asking(caller)))
 
-    def _told(traces: Traces) -> list[Json]:
+    async def _told(traces: Traces) -> list[Json]:
         if not traces.reader.own_only:
-            return [audit_event(each, base, room.in_force.rules) for each in traces.entries]
+            return [audit_event(each, base, await rules_of(room, each)) for each in traces.entries]
         return [own_trace(each, each.flow, base) for each in traces.entries if each.flow]
 
     return routes

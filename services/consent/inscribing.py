@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from services.consent.domain.entry import MAIN, Entry, Kind, LeafClass, Reviewing
+from services.consent.domain.entry import MAIN, Entry, Kind, LeafClass, Repeated, Reviewing
 from services.consent.domain.record import Record
 from services.consent.domain.representation import Representation
 from services.consent.ledger import Ledger
@@ -30,6 +30,7 @@ class Inscribe:
         about: str | None = None,
         representation: Representation | None = None,
         reviewing: Reviewing | None = None,
+        repeated: Repeated | None = None,
         stream: str = MAIN,
         wanted: Callable[[Record], bool] = lambda _: True,
     ) -> Entry | None:
@@ -59,6 +60,7 @@ class Inscribe:
                 about=about,
                 representation=representation,
                 reviewing=reviewing,
+                repeated=repeated,
             )
             fate = (await self._journal.append([entry]))[0]
             if fate is Fate.STANDS:

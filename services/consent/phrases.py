@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.identity import EMERGENCY_REASONS
-from services.consent.domain.entry import Entry, Outcome, Reviewing
+from services.consent.domain.entry import Entry, Outcome, Repeated, Reviewing
 from services.consent.domain.flow import Action, Actor, Change, Flow
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
@@ -35,6 +35,7 @@ _DONE = {
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
+    Action.READ_OWN_TRACES: "{have} relu ses propres demandes, sans ce qui en est advenu",
     Action.ASK_AS_HEIR: "{have} demandé à lire le dossier d'une personne décédée",
 }
 _ASKED = {
@@ -48,6 +49,7 @@ _ASKED = {
     Action.NOTIFY: "{have} voulu vous prévenir d'une nouveauté",
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
+    Action.READ_OWN_TRACES: "{have} voulu relire ses propres demandes",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
     Action.ASK_AS_HEIR: "{have} voulu demander à lire le dossier d'une personne décédée",
     Action.DECLARE_CARE: "{have} voulu déclarer un accord oral pour des soins",
@@ -106,6 +108,8 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
     if entry.reviewing is not None:
         said = _doctor_told if entry.kind == "told-doctor" else _reviewing
         return view | said(entry.reviewing, entry.at)
+    if entry.repeated is not None:
+        return view | _repeated(entry.repeated)
     if flow is None or outcome is None:
         return view | {"phrase": f"{_HAPPENED[entry.kind]}, {when(entry.at)}."}
     # A rule of an older version keeps its id; its sentence may have gone with it.
@@ -185,6 +189,28 @@ def _doctor_told(said: Reviewing, at: int) -> dict[str, Any]:
     access = f"l'accès en urgence du {when(said.at).removeprefix('le ')}"
     phrase = f"{when(at).capitalize()}, le médecin traitant, {_named(said.by)}, a été averti de {access}."
     return {"who": _who(said.by), "flow": said.flow, "phrase": phrase}
+
+
+def _repeated(said: Repeated) -> dict[str, Any]:
+    """Return what the person reads of refusals that are told by their number."""
+    end = "refusé à chaque fois, et aucun accord ne peut le permettre"
+    # Who was refused may be no representative, or an heir: in whose name, the first of these refusals says.
+    acts = said.by.kind == "representative"
+    who = f"{said.by.name} (logiciel {said.by.application_name})" if acts else _named(said.by)
+    phrase = (
+        f"Après sa demande du {_until(said.since)}, {who} a redemandé {said.times} fois la même chose, "
+        f"jusqu'au {_until(said.until)} ; {end if said.verdict == 'red-line' else 'refusé à chaque fois'}."
+    )
+    return {
+        "flow": said.flow,
+        "who": _who(said.by),
+        "action": said.action,
+        "purpose": said.purpose,
+        "outcome": said.verdict,
+        "times": said.times,
+        "until": _iso(said.until),
+        "phrase": phrase,
+    }
 
 
 def _iso(at: int) -> str:

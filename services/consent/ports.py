@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from services.consent.domain.bundle import Bundle
 from services.consent.domain.entry import Announced, Entry, Reviewing
+from services.consent.domain.flow import Flow
 from services.consent.domain.record import Document, Record
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
@@ -86,19 +87,83 @@ class Journal(Protocol):
     async def by_cause(self, record: str, cause: str) -> Entry | None:
         """Return the entry that a flow or an event caused."""
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
-        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
+    async def caused(self, record: str, causes: Collection[str]) -> set[str]:
+        """Return which of these causes have an entry."""
+
+    async def page(  # noqa: PLR0917 - what narrows a search
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`.
+
+        Of `streams` where they are named: no other entry is read at all.
+        """
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
-        """Return in order, up to a version, the entries by which an emergency opened a record."""
+        """Return in order, up to a version, the main stream's entries by which an emergency opened a record."""
 
     async def demand(self, policies: str) -> None:
-        """Take in only entries of the rules of this digest: from its return on no other is inserted, by any process."""
+        """Take in only entries of the rules of this digest: from its return on no other is inserted, by any process.
+
+        Nor is a refusal counted in the place of one (`Windows`).
+        """
 
     async def demanded(self) -> str | None:
         """Return the digest of the rules whose entries are taken in; None while none was demanded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which refusals like the first one are counted. `until` is its end, `last` the newest's time (ms).
+
+    `first` is the clear part of the first one's entry; `times` is how many were counted, `flows` the latest of them.
+    """
+
+    name: str
+    first: dict[str, Any]
+    until: int
+    times: int = 0
+    last: int = 0
+    flows: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> str:
+        """The record that it is about."""
+        return str(self.first["record"])
+
+
+class Counted(Enum):
+    """What became of a refusal that was to be counted."""
+
+    COUNTED = auto()  # durably, and once: this one, or the same request before
+    OVER = auto()  # the window takes no more: an entry must tell it
+    OTHER = auto()  # another request was counted under this flow's id
+    OUTDATED = auto()  # it was judged by rules that are in force no more
+
+
+class Windows(Protocol):
+    """Windows of refusals that repeat, at most one a record, a refusal and a time: how many came after the first."""
+
+    async def open(self, first: Entry, until: int) -> None:
+        """Open a window behind an entry that stands; one that was opened by another stays as it is."""
+
+    async def look(self, entry: Entry, until: int) -> Window | None:
+        """Return the window until this time of refusals like this entry, as of this call."""
+
+    async def count(self, window: Window, flow: Flow, at: int) -> Counted:
+        """Count a refusal, durably, unless the window is over at its time (ms); the same request counts once.
+
+        Raises OutcomeUnknown when the database did not say: nobody may be answered then.
+        """
+
+    async def over(self, before: int, after: str, limit: int) -> list[Window]:
+        """Return windows that were over before a time, by name, from behind a name."""
+
+    async def end(self, window: Window) -> Window:
+        """Have a window count no more, for good; return it as it is from then on."""
+
+    async def drop(self, window: Window) -> None:
+        """Forget a window."""
 
 
 @dataclass(frozen=True, slots=True)

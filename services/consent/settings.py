@@ -22,6 +22,14 @@ class ConsentKeySettings(BaseSettings):
     unconfirmed_seconds: float = Field(default=86_400, gt=2, description="How long a deposit may stay unconfirmed.")
 
 
+class RepeatsSettings(BaseSettings):
+    """How long refusals that repeat are told by their number."""
+
+    model_config = from_env("CARNET_CONSENT_REPEATS_")
+
+    seconds: int = Field(default=600, ge=1, le=86_400, description="The length of a window.")
+
+
 class ProjectionSettings(BaseSettings):
     """How long identity may be unheard until representatives are refused. Identity beats every two seconds."""
 
@@ -66,11 +74,12 @@ class Database(MongoSettings):
 
 
 class ConsentSettings(Settings):
-    """Consent's settings: every service's, where its keys are, who co-signs its rules, what is stale."""
+    """Consent's settings: every service's, its keys, who co-signs its rules, what is stale, how refusals are told."""
 
     keys: ConsentKeySettings = Field(default_factory=ConsentKeySettings)
     rules: RulesSettings = Field(default_factory=RulesSettings)
     projection: ProjectionSettings = Field(default_factory=ProjectionSettings)
+    repeats: RepeatsSettings = Field(default_factory=RepeatsSettings)
     mongo: MongoSettings = Field(default_factory=Database)
 
     def unsafe(self) -> list[str]:

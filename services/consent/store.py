@@ -10,13 +10,15 @@ import orjson
 from chassis.mongo import DUPLICATE_KEY, DatabaseError, Mongo, PartlyRefused, Session, refusal_of, refusals_of
 from chassis.sealing import Unsealable, canonical, decrypt, derive, encrypt, new_key
 from services.consent.domain.entry import MAIN, Entry
-from services.consent.domain.record import UNANNOUNCED, UNANNOUNCED_MS, Document, Record
+from services.consent.domain.record import UNANNOUNCED, Document, Record, month_after
 from services.consent.domain.snapshot import dump, load
 from services.consent.keys import entry_key, unwrap_document_key, wrap_document_key
 from services.consent.ports import Fate, Held, KeyMissing, OutcomeUnknown, RecordKeys, Unconfirmed
 
 _CHANGING = ["deposit", "directive", "other", "emergency"]
 _REMEMBERED_KEYS = 50_000
+# The collection of windows.py, where a refusal may be counted in the place of an entry.
+WINDOWS = "windows"
 # What a row holds beside its entry. `due` says that the entry must be told, until it was (notices.py): it goes then, so
 # it stands neither in the entry nor under the encryption's associated data.
 _BESIDE = frozenset({"_id", "body", "due"})
@@ -32,6 +34,7 @@ class MongoJournal:
 
     async def prepare(self) -> None:
         """Create the collection and its indexes."""
+        await self._mongo.ensure(WINDOWS)
         await self._mongo.ensure(
             self.COLLECTION,
             ([("record", 1), ("version", 1)], {"unique": True}),
@@ -114,11 +117,19 @@ class MongoJournal:
         found = await self._opened(record, self._rows.find({"record": record, "cause": cause}))
         return found[0] if found else None
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
-        """Return entries, the newest first, from below a version; of a period (ms): from `since` to before `until`."""
+    async def caused(self, record: str, causes: Collection[str]) -> set[str]:
+        """Return which of these causes have an entry."""
+        cursor = self._rows.find({"record": record, "cause": {"$in": list(causes)}}, {"cause": 1})
+        return {row["cause"] for row in await cursor.to_list(None)}
+
+    async def page(  # noqa: PLR0917 - what narrows a search
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries, the newest first, from below a version; of a period (ms), of some streams."""
         where: dict[str, Any] = {"record": record}
+        if streams is not None:
+            where["stream"] = {"$in": list(streams)}
         if before is not None:
             where["version"] = {"$lt": before}
         if period := {name: at for name, at in (("$gte", since), ("$lt", until)) if at is not None}:
@@ -126,12 +137,17 @@ class MongoJournal:
         return await self._opened(record, self._rows.find(where).sort("version", -1).limit(limit))
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
-        """Return in order, up to a version, the entries by which an emergency opened a record."""
-        where = {"record": record, "class": "emergency", "version": {"$lte": to}}
+        """Return in order, up to a version, the entries by which an emergency opened a record, of the main stream.
+
+        What stands elsewhere was told to nobody, so nothing may count as told with it.
+        """
+        where = {"record": record, "class": "emergency", "stream": MAIN, "version": {"$lte": to}}
         return await self._opened(record, self._rows.find(where).sort("version", 1))
 
     async def demand(self, policies: str) -> None:
-        """Take in only entries of the rules of this digest, whoever inserts."""
+        """Take in only entries of the rules of this digest, whoever inserts, and count no refusal by others."""
+        counted = {"$or": [{"policies": policies}, {"closing": True}]}
+        await self._mongo.admit(WINDOWS, counted, changes=True)
         await self._mongo.admit(self.COLLECTION, {"policies": policies})
 
     async def demanded(self) -> str | None:
@@ -223,7 +239,7 @@ class MongoDocumentKeys:
                     "wrapped": wrap_document_key(await self._keys.key(record), record, each, new.key),
                     "state": new.state,
                     "at": datetime.now(UTC),
-                    **({"visible_at": each.deposited_at + UNANNOUNCED_MS} if UNANNOUNCED in each.visibility else {}),
+                    **({"visible_at": month_after(each.deposited_at)} if UNANNOUNCED in each.visibility else {}),
                 }
                 for (record, each), new in zip(documents, held, strict=True)
             ],

@@ -15,7 +15,7 @@ from chassis.asking import ConsentUnreachable, FlowsShed
 from chassis.mongo import DatabaseError
 from chassis.problems import Problem
 from chassis.tokens import AccessToken, TokenRefused, patient_digest
-from chassis.web import bearer
+from chassis.web import admit, bearer
 from services.documents.answers import Conflict, NotReady, Refused
 from services.documents.bootstrap import Room
 from services.documents.domain import MOST_BYTES, Abandoned
@@ -43,7 +43,7 @@ _STATUS: dict[Kind, int] = {
     "conflict": 409,
 }
 # FHIR's issue type of what the framework or a crash answers.
-_ISSUE = {404: "not-found", 405: "not-supported", 422: "invalid", 500: "exception"}
+_ISSUE = {404: "not-found", 405: "not-supported", 422: "invalid", 429: "throttled", 500: "exception"}
 _UNREACHABLE = Issue(
     "consent-unreachable",
     "transient",
@@ -133,7 +133,9 @@ def router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
 
     def caller(request: Request) -> tuple[AccessToken, str]:
         token = bearer(request)
-        return room.verifier.verify(token), token
+        read = room.verifier.verify(token)
+        admit(request, read)  # before anything is read of the request, or asked of consent
+        return read, token
 
     @routes.get("/metadata")
     async def metadata() -> Response:

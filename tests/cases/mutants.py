@@ -61,7 +61,14 @@ _OF_DOCUMENTS: Final = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, 
 _MAY: Final = {
     "Patient": {Action.DEPOSIT, Action.LIST, Action.READ, Action.EXPORT, *_OWN},
     "Representative": {Action.LIST, Action.READ, Action.EXPORT, Action.ASK_AS_HEIR, *_OWN},
-    "Professional": {Action.DEPOSIT, Action.LIST, Action.READ, Action.DECLARE_CARE, Action.ANNOUNCE},
+    "Professional": {
+        Action.DEPOSIT,
+        Action.LIST,
+        Action.READ,
+        Action.DECLARE_CARE,
+        Action.ANNOUNCE,
+        Action.READ_OWN_TRACES,
+    },
     "Application": set(),
     "Service": {Action.NOTIFY, Action.PREVENT},
 }

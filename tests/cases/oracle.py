@@ -7,7 +7,9 @@ it and the public rules differ, one of them is wrong.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from services.consent.domain.flow import Action, Actor, ActorKind, Flow
 from services.consent.domain.representation import Representation
@@ -37,6 +39,8 @@ _BY_EVIDENCE: Final = {
 }
 _NOT_FOR_PARENTS: Final = "INVISIBLE_REPRESENTANTS_LEGAUX"
 _SHOWS: Final = "show-to-representatives"
+# What takes no evidence: a professional says that he treats her, or reads again what he asked himself.
+_OF_CARE: Final = {Action.DECLARE_CARE: "care-declared", Action.READ_OWN_TRACES: "read-own-traces"}
 # Who may act for her, and the rule that says so.
 _IN_HER_PLACE: Final = {
     "parent": "parental-authority",
@@ -198,7 +202,7 @@ def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
 def _of_who_may_speak(asked: Situation) -> Iterator[str]:
     """Return what speaks against whoever acts in her place, and what her death ends."""
     heir = asked.actor == "representative" and asked.role == "heir"
-    still = {Action.DEPOSIT, Action.ASK_AS_HEIR} | (_LOOKING if heir else set())
+    still = {Action.DEPOSIT, Action.READ_OWN_TRACES, Action.ASK_AS_HEIR} | (_LOOKING if heir else set())
     if asked.deceased and asked.action not in still:
         yield "deceased"
     if asked.actor != "representative":
@@ -235,7 +239,8 @@ def _of_her_choices(asked: Situation) -> Iterator[str]:
     announcing = asked.action is Action.ANNOUNCE
     governing = asked.action in {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
     treated = care and looking and asked.purpose == "TREAT" and not asked.own
-    if asked.opposed and not hers and not governing:
+    # What a professional asked himself stays his to read again: a refusal would tell him what she chose.
+    if asked.opposed and not hers and not governing and asked.action is not Action.READ_OWN_TRACES:
         yield "opposed"
     if asked.blocked and care and (looking or declaring or announcing):
         yield "blocked"
@@ -312,8 +317,8 @@ def _ground_of_care(asked: Situation) -> str | None:
     treats = asked.purpose == "TREAT"
     if asked.action is Action.DEPOSIT and (treats or asked.purpose in _URGENT):
         return "care-professional-deposits"
-    if asked.action is Action.DECLARE_CARE and treats:
-        return "care-declared"
+    if asked.action in _OF_CARE and treats:
+        return _OF_CARE[asked.action]
     if asked.action is Action.ANNOUNCE and treats and (asked.own or asked.evidence):
         return "announced-by-professional"
     if asked.action not in _LOOKING:
@@ -323,6 +328,18 @@ def _ground_of_care(asked: Situation) -> str | None:
         rests = "" if asked.evidence in _HIS_WORD and asked.ask_me else asked.evidence
         return _BY_EVIDENCE.get(rests) or ("own-deposit" if asked.own else None)
     return {"BTG": "break-glass", "ETREAT": "samu"}.get(asked.purpose)
+
+
+def _a_month_is_over(since: int, now: int) -> bool:
+    """Say whether a calendar month has passed, by the clock on the wall in Paris."""
+    then, today = (datetime.fromtimestamp(each / 1000, ZoneInfo("Europe/Paris")) for each in (since, now))
+    months = (today.year - then.year) * 12 + today.month - then.month
+    if months != 1:
+        return months > 1
+    last_day = (today + timedelta(days=1)).month != today.month
+    if today.day != then.day:
+        return today.day > then.day or (last_day and then.day > today.day and today.time() >= then.time())
+    return today.time() >= then.time()
 
 
 # What a journal tells.
@@ -481,7 +498,7 @@ class Life:
             others_closed=self._holds("close-emergency", now, "others"),
             hidden_open=self._holds("open-hidden", now),
             reasoned=flow.reason is not None,
-            recent=0 <= now // 1000 - flow.auth_time <= 600,
+            recent=flow.auth_time - 5 <= now // 1000 <= flow.auth_time + 600,
             stale=flow.stale,
             secret=flow.secret,
             changes=flow.change.kind if flow.change else "",
@@ -547,7 +564,7 @@ class Life:
             and each.flow.change.subject == held.document
             for each in self.facts
         )
-        over = {"INVISIBLE_PATIENT"} if announced or now - held.at >= 31 * _DAY else set()
+        over = {"INVISIBLE_PATIENT"} if announced or _a_month_is_over(held.at, now) else set()
         return labels - over - ({_NOT_FOR_PARENTS} if shown else set())
 
     def _hides(self, held: Fact, now: int) -> bool:

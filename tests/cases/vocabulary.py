@@ -225,6 +225,7 @@ WANTS: Final[dict[str, Want]] = {
     "lire le journal": Want(Action.READ_JOURNAL),
     "relire les choix": Want(Action.READ_DIRECTIVES),
     "changer les choix": Want(Action.CHANGE_DIRECTIVES),
+    "relire ses propres accès": Want(Action.READ_OWN_TRACES),
     "montrer ce document à ses représentants": Want(Action.CHANGE_DIRECTIVES, shows=True),
     "s'opposer aux demandes des ayants droit": Want(Action.CHANGE_DIRECTIVES, heirs="oppose"),
     "lever l'opposition aux ayants droit": Want(Action.CHANGE_DIRECTIVES, heirs="let"),

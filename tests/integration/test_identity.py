@@ -268,8 +268,6 @@ async def test_a_patient_signs_in_at_the_demo(served: Served) -> None:
          ("unauthorized_client", "application-not-of-organisation")),
         ("logiciel", {"record": "public", "without": "patient", "sub": COLLEAGUE},
          ("invalid_grant", "professional-not-in-organisation")),
-        ("logiciel", {"sub": OFFICER}, ("invalid_grant", "officer-without-patients")),
-        ("logiciel", {"sub": OFFICER, "patient": BASILE}, ("invalid_grant", "officer-without-patients")),
         ("logiciel", {"organisation": None}, ("invalid_grant", "assertion-claims")),
         ("logiciel", {"auth_time": None}, ("invalid_grant", "assertion-claims")),
         ("logiciel", {"secret": "yes"}, ("invalid_grant", "assertion-claims")),

@@ -74,6 +74,8 @@ def _at_the_door(line: Line) -> bool:
     return (
         line.actor.kind != "service"
         and want.action not in {Action.EXPORT, Action.PREVENT, Action.NOTIFY}
+        # Anybody else who searches traces asks for the journal.
+        and (want.action is not Action.READ_OWN_TRACES or line.actor.kind == "professional")
         and (want.action is not Action.LIST or line.papers.asked == "whole")
         and want.code != "of-another-record"
         and (want.action is not Action.ASK_AS_HEIR or (want.motive in _MOTIVES and want.words))
@@ -177,6 +179,8 @@ class Visit:
             return await self._changed(caller, want)
         if want.action is Action.ASK_AS_HEIR:
             return await caller.ask("POST", "/consent/heirs/requests", json={"motive": want.motive, "text": _WORDS})
+        if want.action is Action.READ_OWN_TRACES:
+            return await caller.ask("GET", "/consent/fhir/AuditEvent")
         if want.action is Action.ANNOUNCE:
             return await caller.ask("POST", "/consent/announcements", json={"document": self._document})
         return await caller.ask("POST", "/consent/care", json=self._care(want.evidence, want.lasts, want.code))

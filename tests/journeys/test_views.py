@@ -62,6 +62,29 @@ async def test_choices_and_traces_are_fhir_through_the_front_door(record: Opened
     AuditEvent.model_validate(newest["resource"])
     assert newest["resource"]["subtype"][-1]["code"] == "read-journal"
 
-    refused = await moreau.ask("GET", "/consent/fhir/AuditEvent")
+    refused = await moreau.ask("GET", "/consent/fhir/Consent")
     assert (refused.status, refused.code) == (403, "not-for-you")
     assert (await patient.ask("GET", "/consent/fhir/metadata")).json()["resourceType"] == "CapabilityStatement"
+
+
+async def test_a_professional_reads_what_he_asked_and_nothing_of_her_choices(record: Opened) -> None:
+    """Authorised and then blocked, he is answered the same; what she reads of it says that he looked."""
+    first, second, patient = record.caller(doctor()), record.caller(doctor(OTHER)), record.caller(PATIENT)
+    document = (await first.deposit(record.request())).json()["id"]
+    told = []
+    for kind in ("authorise", "block"):
+        assert (await patient.begin(kind=kind, professional=OTHER)).status == 201
+        assert (await second.read(document)).status == (200 if kind == "authorise" else 404)
+        answer = await second.ask("GET", "/consent/fhir/AuditEvent?_count=2")
+        assert answer.status == 200, answer.body
+        Bundle.model_validate(orjson.loads(answer.body))
+        shown = [each["resource"] for each in answer.json()["entry"]]
+        assert [each["subtype"][-1]["code"] for each in shown] == ["read-own-traces", "read"]
+        told.append([each | {"id": "", "recorded": ""} for each in shown])
+    assert told[0] == told[1]
+    assert "outcome" not in told[0][1]
+    entries = (await patient.journal()).json()["entries"]
+    assert [each.get("action") for each in entries].count("read-own-traces") == 2
+    assert "a relu ses propres demandes" in next(
+        each["phrase"] for each in entries if each.get("action") == "read-own-traces"
+    )

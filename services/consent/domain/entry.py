@@ -8,7 +8,7 @@ from services.consent.domain.representation import Representation
 
 Kind = Literal[
     "opened", "represented", "decision", "abandoned", "revealed", "activated", "looked-at-review", "reviewed",
-    "told-doctor",
+    "told-doctor", "repeated",
 ]  # fmt: skip
 # What an entry gives to tell. An emergency and declared care at once, whatever the person prefers
 # (docs/adr/0009-what-cannot-be-silenced.md); what was revealed to her by an ordinary notice, which may be refused.
@@ -60,6 +60,20 @@ class Reviewing:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """How often a refusal was repeated that was told once: of which flow, to whom, from `since` to `until` (ms)."""
+
+    flow: str
+    by: Actor
+    action: Action
+    purpose: str
+    verdict: Literal["refused", "red-line"]
+    times: int
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry. `at` is Unix time in milliseconds; `policies` is the digest of the rules that judged."""
 
@@ -77,6 +91,7 @@ class Entry:
     about: str | None = None  # the document of an `abandoned` or `revealed` entry, the digest of an `activated` one
     representation: Representation | None = None  # of a `represented` entry
     reviewing: Reviewing | None = None  # of `looked-at-review`, `reviewed` and `told-doctor`
+    repeated: Repeated | None = None  # of a `repeated` entry
 
     @property
     def announces(self) -> Announced | None:
@@ -116,30 +131,22 @@ class Entry:
         if self.representation:
             body["representation"] = self.representation.private
         if self.flow:
-            flow = {name: held for name, held in compact(self.flow).items() if held is not False}
-            for name in ("actor", "deposit", "change", "care", "reason", "motive"):
-                if name in flow:
-                    flow[name] = compact(flow[name])
-            if self.flow.deposit:
-                flow["deposit"]["visibility"] = list(self.flow.deposit.visibility)
-            if self.flow.change:
-                flow["change"]["members"] = list(self.flow.change.members)
-            flow["documents"] = list(self.flow.documents)
-            body["flow"] = flow
+            body["flow"] = _told(self.flow)
         if self.outcome:
             body["outcome"] = compact(self.outcome) | {
                 "allowed": list(self.outcome.allowed),
                 "refused": [list(pair) for pair in self.outcome.refused],
             }
-        if self.reviewing:
-            body["reviewing"] = compact(self.reviewing) | {"by": compact(self.reviewing.by)}
+        for name, said in (("reviewing", self.reviewing), ("repeated", self.repeated)):
+            if said:
+                body[name] = compact(said) | {"by": compact(said.by)}
         return body
 
     @classmethod
     def read(cls, clear: dict[str, Any], private: dict[str, Any]) -> "Entry":
         """Put an entry together again from its two parts."""
         flow, outcome, reviewing = (private.get(name) for name in ("flow", "outcome", "reviewing"))
-        representation = private.get("representation")
+        representation, repeated = private.get("representation"), private.get("repeated")
         return cls(
             record=clear["record"],
             version=clear["version"],
@@ -155,6 +162,7 @@ class Entry:
             flow=_flow(flow) if flow else None,
             outcome=_outcome(outcome) if outcome else None,
             reviewing=Reviewing(**reviewing | {"by": Actor(**reviewing["by"])}) if reviewing else None,
+            repeated=_repeated(repeated) if repeated else None,
         )
 
 
@@ -166,6 +174,19 @@ def shown_in_emergency(flow: Flow, outcome: Outcome) -> bool:
 def leaf_class(flow: Flow, outcome: Outcome) -> LeafClass:
     """Return the public class of a decision. An emergency that was refused is a request like another."""
     return "emergency" if shown_in_emergency(flow, outcome) else _CLASSES.get(flow.action, "request")
+
+
+def _told(flow: Flow) -> dict[str, Any]:
+    said = {name: held for name, held in compact(flow).items() if held is not False}
+    for name in ("actor", "deposit", "change", "care", "reason", "motive"):
+        if name in said:
+            said[name] = compact(said[name])
+    if flow.deposit:
+        said["deposit"]["visibility"] = list(flow.deposit.visibility)
+    if flow.change:
+        said["change"]["members"] = list(flow.change.members)
+    said["documents"] = list(flow.documents)
+    return said
 
 
 def _flow(body: dict[str, Any]) -> Flow:
@@ -190,6 +211,10 @@ def _deposit(body: dict[str, Any]) -> Deposit:
 
 def _change(body: dict[str, Any]) -> Change:
     return Change(**body | {"members": tuple(body.get("members", ()))})
+
+
+def _repeated(body: dict[str, Any]) -> Repeated:
+    return Repeated(**body | {"by": Actor(**body["by"]), "action": Action(body["action"])})
 
 
 def _outcome(body: dict[str, Any]) -> Outcome:

@@ -27,6 +27,7 @@ class Action(StrEnum):
     READ_JOURNAL = "read-journal"
     READ_DIRECTIVES = "read-directives"
     CHANGE_DIRECTIVES = "change-directives"
+    READ_OWN_TRACES = "read-own-traces"
     ASK_AS_HEIR = "ask-as-heir"
 
 

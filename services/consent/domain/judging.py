@@ -20,7 +20,7 @@ _PRINCIPALS = {
 _PER_DOCUMENT = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
 _WHOLE = {Action.LIST, Action.EXPORT}  # without a document named, all of the record's
 # R.1111-48: whoever breaks the glass has just shown who he is.
-RECENT_SECONDS = 600
+RECENT_SECONDS, AHEAD_SECONDS = 600, 5
 _HOUR_MS = 3_600_000
 # How long a relation may last that a professional declares: his own word of the patient's consent, the shortest.
 MOST_CARE_MS = {
@@ -222,7 +222,8 @@ def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, An
             "others_closed": record.said("close-emergency", now, "others"),
             "hidden_open": record.said("open-hidden", now),
             "reasoned": flow.reason is not None,
-            "recent": 0 <= now // 1000 - flow.auth_time <= RECENT_SECONDS,
+            # The clock by which he signed in may be a little ahead of this one: an emergency does not wait for it.
+            "recent": -AHEAD_SECONDS <= now // 1000 - flow.auth_time <= RECENT_SECONDS,
         },
         "minor": represented is not None and represented.minor,
         "deceased": represented is not None and represented.deceased,

@@ -1,8 +1,12 @@
 """A record as its journal tells it: the fold of its entries, up to a version."""
 
 from base64 import b32encode
+from calendar import monthrange
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
+from zoneinfo import ZoneInfo
 
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, ActorKind, Change, Deposit, Flow
@@ -12,7 +16,16 @@ UNANNOUNCED = "INVISIBLE_PATIENT"
 # L.1111-5: what a minor keeps from those who represent her.
 NOT_FOR_REPRESENTATIVES = "INVISIBLE_REPRESENTANTS_LEGAUX"
 # R.1111-53: a result that was not announced becomes visible to the patient by itself.
-UNANNOUNCED_MS = 31 * 86_400_000
+_PARIS = ZoneInfo("Europe/Paris")
+
+
+@lru_cache(10_000)
+def month_after(at: int) -> int:
+    """Return the same moment of the next month (Unix ms), in Paris; the last day's where that month has no such day."""
+    then = datetime.fromtimestamp(at // 1000, _PARIS)
+    year, month = (then.year + then.month // 12, then.month % 12 + 1)
+    later = then.replace(year=year, month=month, day=min(then.day, monthrange(year, month)[1]), fold=0)
+    return int(later.timestamp()) * 1000 + at % 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,7 @@ class Document:
     def visibility_at(self, now: int) -> tuple[str, ...]:
         """Return the labels as they stand at a time (ms)."""
         over = {NOT_FOR_REPRESENTATIVES} if self.shown else set()
-        if self.announced or now - self.deposited_at >= UNANNOUNCED_MS:
+        if self.announced or (UNANNOUNCED in self.visibility and now >= month_after(self.deposited_at)):
             over.add(UNANNOUNCED)
         return tuple(label for label in self.visibility if label not in over)
 

@@ -1,19 +1,24 @@
 """Whose traces of a journal are looked for, and of when; and which of them a reader may know."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from services.consent.domain.entry import MAIN, Entry
-from services.consent.domain.flow import Actor
+from services.consent.domain.flow import Actor, Flow
+from services.consent.domain.repeating import over_at
 
-# Who reads the traces of everybody; anybody else reads what he did himself.
-_EVERYBODYS = frozenset({"patient", "representative"})
+# Entries stand in the order of their versions; the clocks of those who wrote them may differ by so much.
+CLOCKS_DIFFER_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for: an agent by id, a period (ms, from `since` to before `until`), behind an entry's cause."""
+    """What is looked for: agents by any of their ids (none: all), a period (ms, from `since` to before `until`).
 
-    agent: str | None = None
+    `after` is the cause of the entry behind which to go on.
+    """
+
+    agents: frozenset[str] = frozenset()
     since: int | None = None
     until: int | None = None
     after: str | None = None
@@ -22,23 +27,95 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads traces."""
+    """Who reads traces, and the streams that are open to them."""
 
     actor: Actor
+    streams: frozenset[str] = frozenset({MAIN})
 
     @property
     def own_only(self) -> bool:
         """Say whether the reader may know of himself only: what he asked, and not what came of it (EHDS, article 8)."""
-        return self.actor.kind not in _EVERYBODYS
+        return self.actor.kind not in {"patient", "representative"}
 
-    def finds(self, entry: Entry, agent: str | None = None) -> bool:
-        """Say whether an entry is for this reader, and of the agent that is looked for (all: None).
+    def knows(self, entry: Entry) -> bool:
+        """Say whether an entry is for this reader.
 
-        Entries of a reserved stream are for nobody yet.
+        What a professional did himself is his in any stream: he was there. It tells him nothing of what others may
+        know, as his trace is the same whichever stream it stands in.
         """
-        if entry.stream != MAIN:
-            return False
+        if not self.own_only:
+            return entry.stream in self.streams
         said = entry.flow.actor if entry.flow else None
-        if self.own_only:
-            return said is not None and (said.kind, said.id) == ("professional", self.actor.id)
-        return agent is None or (said is not None and said.id == agent)
+        return said is not None and (said.kind, said.id) == ("professional", self.actor.id) == (
+            self.actor.kind, self.actor.id,
+        )  # fmt: skip
+
+
+def wanted_agent(entry: Entry, agents: frozenset[str]) -> bool:
+    """Say whether one of these agents had part in an entry: who acted, for which organisation, by which software."""
+    if not agents:
+        return True
+    told = entry.reviewing or entry.repeated
+    actor = entry.flow.actor if entry.flow else told.by if told else None
+    return actor is not None and not agents.isdisjoint({actor.id, actor.organisation, actor.application})
+
+
+def as_asked(parts: Sequence[Entry]) -> Entry | None:
+    """Return what was asked, from the entries of one verdict (the first last); None while the first is not there.
+
+    The verdict itself is left out, and so is how it was parted into streams: documents stand in the order of their ids,
+    for the journal does not keep the asker's. Where the first names none, none was named.
+    """
+    first = parts[-1]
+    if first.flow is None or not _first(first):
+        return None
+    named = {each for part in parts if part.flow for each in part.flow.documents} if first.flow.documents else set()
+    flow = replace(first.flow, documents=tuple(sorted(named)))
+    return replace(first, flow=flow, outcome=None, stream=MAIN, n=0)
+
+
+def question(flow: Flow) -> Flow:
+    """Return what two flows have in common if their asker asked the same twice.
+
+    Left out is what he does not say (ids, times, how fresh Carnet's own news were), and the end of declared care, which
+    software reckons from now.
+    """
+    care = replace(flow.care, until=0) if flow.care else None
+    return replace(flow, id="", digest="", auth_time=0, stale=False, because=None, deadline_ms=None, care=care)
+
+
+class Questions:
+    """What somebody asked, the newest first: of equal questions in one window, the one that came first.
+
+    Of refusals that repeat in a window only the first is an entry (ADR 0011): what is missing were refused, if what was
+    allowed were shown each time.
+    """
+
+    def __init__(self, lasts_ms: int) -> None:
+        self._lasts = lasts_ms
+        self._held: list[Entry] = []
+
+    def begin(self, at: int) -> int:
+        """Return when the window of a time begins (both ms)."""
+        return over_at(at, self._lasts) - self._lasts
+
+    def hold(self, asked: Entry) -> None:
+        """Take in the next one back: an equal question of its window that came later is shown no more."""
+        self._held = [each for each in self._held if not self._same(each, asked)] + [asked]
+
+    def settled(self, at: int | None = None) -> list[Entry]:
+        """Return what stays, now that the journal was read back to a time; all of it where nothing is left to read."""
+        number = 0
+        while number < len(self._held) and (at is None or at < self.begin(self._held[number].at) - CLOCKS_DIFFER_MS):
+            number += 1
+        found, self._held = self._held[:number], self._held[number:]
+        return found
+
+    def _same(self, one: Entry, other: Entry) -> bool:
+        if one.flow is None or other.flow is None or self.begin(one.at) != self.begin(other.at):
+            return False
+        return question(one.flow) == question(other.flow)
+
+
+def _first(entry: Entry) -> bool:
+    return entry.flow is not None and entry.cause == entry.flow.id

@@ -6,7 +6,7 @@ hidden, blocked, absent and allowed look the same (EHDS, article 8).
 
 from typing import Final
 
-from services.consent.domain.entry import Entry, Outcome
+from services.consent.domain.entry import Entry, Outcome, Repeated
 from services.consent.domain.flow import Action, Actor, Flow
 from services.consent.domain.rules import Rules
 from services.consent.fhir import systems
@@ -15,7 +15,9 @@ from services.consent.phrases import entry_view
 
 _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
 _DICOM: Final = "http://dicom.nema.org/resources/ontology/DCM"
-_TYPE: Final = coding(_DICOM, "110113", "Security Alert")
+_DECIDED: Final = coding(_DICOM, "110113", "Security Alert")  # what BALP calls a decision
+_RECORD: Final = coding(_DICOM, "110110", "Patient Record")
+_LOG_USED: Final = coding(_DICOM, "110101", "Audit Log Used")
 _DECISION: Final = coding(
     "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType", "AuthZ-Consent",
     "Authorization Decision using Roles and Consent",
@@ -29,6 +31,7 @@ _OBJECT: Final = coding(f"{_TERMINOLOGY}/audit-entity-type", "2", "System Object
 _CONSENT: Final = coding("http://hl7.org/fhir/resource-types", "Consent", "Consent")
 _OF_PATIENT: Final = coding(f"{_TERMINOLOGY}/object-role", "1", "Patient")
 _OF_REPORT: Final = coding(f"{_TERMINOLOGY}/object-role", "3", "Report")
+_OF_EVENT: Final = coding(f"{_TERMINOLOGY}/object-role", "4", "Domain Resource")
 _OF_RULE: Final = coding(f"{_TERMINOLOGY}/object-role", "13", "Security Resource")
 _CARNET: Final = systems.logical("Device", systems.SERVICE, "consent", "Carnet, service du consentement")
 _SOURCE: Final = {
@@ -39,38 +42,65 @@ _SOURCE: Final = {
 _ACTIONS: Final = {
     Action.DEPOSIT: "C", Action.LIST: "E", Action.READ: "R", Action.EXPORT: "R", Action.PREVENT: "E",
     Action.NOTIFY: "E", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R", Action.READ_DIRECTIVES: "R",
-    Action.CHANGE_DIRECTIVES: "U", Action.ASK_AS_HEIR: "C",
+    Action.CHANGE_DIRECTIVES: "U", Action.ANNOUNCE: "U", Action.READ_OWN_TRACES: "R", Action.ASK_AS_HEIR: "C",
 }  # fmt: skip
-_WITHOUT_FLOW: Final = {"opened": "C", "abandoned": "D"}
+_SUCCESS, _MINOR, _SERIOUS = "0", "4", "8"
+# What nobody's flow did, by the entry's kind: type, action, outcome. Whatever is not known here was done, and is told.
+_WITHOUT_FLOW: Final = {
+    "opened": (_RECORD, "C", _SUCCESS),
+    "represented": (_RECORD, "U", _SUCCESS),
+    "abandoned": (_RECORD, "D", _SUCCESS),
+    "revealed": (_RECORD, "U", _SUCCESS),
+    "activated": (_RECORD, "U", _SUCCESS),
+    "looked-at-review": (_LOG_USED, "R", _SUCCESS),
+    "reviewed": (_LOG_USED, "U", _SUCCESS),
+    "told-doctor": (_LOG_USED, "R", _SUCCESS),
+    "repeated": (_DECIDED, "E", _MINOR),
+}
+_UNKNOWN: Final = (_RECORD, "E", _SUCCESS)
+_ABOUT_A_DOCUMENT: Final = frozenset({"abandoned", "revealed"})
 _ASKED: Final = {
+    Action.ASK_AS_HEIR: "Vous avez demandé à lire le dossier d'une personne décédée.",
     Action.DEPOSIT: "Vous avez demandé à déposer un document.",
     Action.LIST: "Vous avez demandé la liste des documents.",
     Action.READ: "Vous avez demandé à lire des documents.",
+    Action.EXPORT: "Vous avez demandé à copier le dossier.",
+    Action.PREVENT: "Vous avez demandé à préparer des conseils de prévention.",
+    Action.NOTIFY: "Vous avez demandé à prévenir cette personne.",
     Action.DECLARE_CARE: "Vous avez déclaré soigner cette personne.",
+    Action.ANNOUNCE: "Vous avez déclaré avoir annoncé un résultat à cette personne.",
+    Action.READ_JOURNAL: "Vous avez demandé à lire le journal de cette personne.",
+    Action.READ_DIRECTIVES: "Vous avez demandé à relire les choix de cette personne.",
+    Action.CHANGE_DIRECTIVES: "Vous avez demandé à changer les choix de cette personne.",
+    Action.READ_OWN_TRACES: "Vous avez relu vos propres demandes à ce dossier.",
 }
-_SUCCESS, _MINOR, _SERIOUS = "0", "4", "8"
 
 
 def audit_event(entry: Entry, base: str, rules: Rules) -> Json:
-    """Return an entry as the patient reads it: who, what, when, for what, the verdict and its rule."""
+    """Return an entry as the patient reads it: who, what, when, for what, the verdict and its rule.
+
+    `rules` are those that judged it.
+    """
     flow, outcome = entry.flow, entry.outcome
-    told = _framed(entry) | {"outcome": _code(outcome), "outcomeDesc": entry_view(entry, rules)["phrase"]}
+    told = _framed(entry) | {"outcome": _code(entry), "outcomeDesc": entry_view(entry, rules)["phrase"]}
     if flow is None or outcome is None:
-        return told | {"agent": [_decider(requestor=True)], "entity": [_person(entry)]}
-    agents = _agents(flow)
+        told |= _when_and_why(entry.repeated) if entry.repeated else {}
+        somebody = entry.reviewing or entry.repeated
+        agents = _agents(somebody.by, entry.record) if somebody else [_decider(requestor=True)]
+        return told | {"agent": agents, "entity": [_person(entry), *_concerned(entry, base)]}
+    agents = _agents(flow.actor, flow.record)
     agents[0]["policy"] = [f"{base}/consent/rules#{outcome.rule}"]
     entities = [_person(entry, outcome), *_documents(flow, outcome, base), _rule(entry, outcome, rules), *_choice(flow)]
-    purpose = concept(systems.purpose(flow.purpose), text=flow.reason.text if flow.reason else None)
-    return told | {"purposeOfEvent": [purpose], "agent": agents, "entity": entities}
+    return told | {"purposeOfEvent": [_purpose(flow)], "agent": agents, "entity": entities}
 
 
 def own_trace(entry: Entry, flow: Flow, base: str) -> Json:
     """Return an entry as the professional reads it whose flow it was: what was asked, and not what came of it."""
     asked = [_asked_for(base, flow.record, each) for each in flow.documents]
     return _framed(entry) | {
-        "outcomeDesc": _ASKED.get(flow.action, "Vous avez consulté vos propres accès à ce dossier."),
-        "purposeOfEvent": [concept(systems.purpose(flow.purpose))],
-        "agent": _agents(flow),
+        "outcomeDesc": _ASKED[flow.action],
+        "purposeOfEvent": [_purpose(flow)],
+        "agent": _agents(flow.actor, flow.record),
         "entity": [_person(entry), *asked],
     }
 
@@ -78,27 +108,36 @@ def own_trace(entry: Entry, flow: Flow, base: str) -> Json:
 def _framed(entry: Entry) -> Json:
     action = entry.flow.action if entry.flow else None
     kind = coding(systems.ACTION, action) if action else coding(systems.ENTRY, entry.kind)
+    what, done, _ = (_DECIDED, _ACTIONS[action], "") if action else _WITHOUT_FLOW.get(entry.kind, _UNKNOWN)
     return {
         "resourceType": "AuditEvent",
         "id": entry.cause,
-        "type": _TYPE,
+        "type": what,
         "subtype": [_DECISION, kind] if action else [kind],
-        "action": _ACTIONS.get(action, "E") if action else _WITHOUT_FLOW.get(entry.kind, "U"),
+        "action": done,
         "recorded": systems.instant(entry.at),
         "source": _SOURCE,
     }
 
 
-def _code(outcome: Outcome | None) -> str:
-    if outcome is None or outcome.verdict == "allowed":
+def _code(entry: Entry) -> str:
+    outcome = entry.outcome
+    if entry.repeated and entry.repeated.verdict == "red-line":
+        return _SERIOUS
+    if outcome is None:
+        return _WITHOUT_FLOW.get(entry.kind, _UNKNOWN)[2]
+    if outcome.verdict == "allowed":
         return _SUCCESS
     return _SERIOUS if outcome.verdict == "red-line" or outcome.errors else _MINOR
 
 
-def _agents(flow: Flow) -> list[Json]:
+def _purpose(flow: Flow) -> Json:
+    return concept(systems.purpose(flow.purpose), text=flow.reason.text if flow.reason else None)
+
+
+def _agents(actor: Actor, record: str) -> list[Json]:
     """Return who asked, first; the structure that he acted for, the software, and who decided."""
-    actor = flow.actor
-    first: Json = {"type": _USER, "who": _who(actor, flow.record), "name": actor.name, "requestor": True}
+    first: Json = {"type": _USER, "who": _who(actor, record), "name": actor.name, "requestor": True}
     if actor.profession:
         first["role"] = [concept(coding(systems.PROFESSION, actor.profession))]
     agents = [first]
@@ -131,6 +170,28 @@ def _person(entry: Entry, outcome: Outcome | None = None) -> Json:
         counts = [("allowed", outcome.count), *refused]
         found["detail"] = [{"type": name, "valueString": str(number)} for name, number in counts]
     return found
+
+
+def _concerned(entry: Entry, base: str) -> list[Json]:
+    """Return what an entry without a flow is about: a document, the access that was reviewed, the first refusal."""
+    if entry.about and entry.kind in _ABOUT_A_DOCUMENT:
+        return [_asked_for(base, entry.record, entry.about)]
+    somebody = entry.reviewing or entry.repeated
+    if somebody is None:
+        return []
+    access = {"reference": f"AuditEvent/{somebody.flow}", "type": "AuditEvent"}
+    found: Json = {"what": access, "type": _OBJECT, "role": _OF_EVENT}
+    if entry.reviewing and entry.reviewing.justified is not None:
+        found["detail"] = [{"type": "justified", "valueString": str(entry.reviewing.justified).lower()}]
+    if entry.repeated:
+        found["detail"] = [{"type": "repeated", "valueString": str(entry.repeated.times)}]
+    return [found]
+
+
+def _when_and_why(said: Repeated) -> Json:
+    """Return from when to when a refusal was repeated, and what for."""
+    period = {"start": systems.instant(said.since), "end": systems.instant(said.until)}
+    return {"period": period, "purposeOfEvent": [concept(systems.purpose(said.purpose))]}
 
 
 def _documents(flow: Flow, outcome: Outcome, base: str) -> list[Json]:

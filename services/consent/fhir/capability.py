@@ -11,13 +11,17 @@ _NOTES: Final = (
     "professional asked, without what came of it (EHDS, article 8). Every search and every read is itself a flow that "
     "is decided and journalled. A page has no total; its link `next` leads on, and may lead to an empty page."
 )
+_AGENT: Final = (
+    "[system|]id of who acted (a RPPS, '8' + RPPS, or another id), of the organisation (FINESS, '1' + FINESS), "
+    "or of the software."
+)
 _PATIENT: Final = "The token's patient: the record's id, or patient.identifier=<system>|<INS>. It may be left out."
 
 
 def capability_statement(base: str, token_endpoint: str, *, version: str, date: datetime) -> Json:
     """Return the CapabilityStatement; `base` is the public base, without a path, `date` the software's."""
     patient = {"name": "patient", "type": "reference", "documentation": _PATIENT}
-    agent = {"name": "agent", "type": "reference", "documentation": "[system|]id: a RPPS, '8' + RPPS, or another id."}
+    agent = {"name": "agent", "type": "reference", "documentation": _AGENT}
     date_of = {"name": "date", "type": "date", "documentation": "Prefixes eq, ge, le, gt, lt, sa, eb; may be repeated."}
     status = {"name": "status", "type": "token", "documentation": "active: what is over is no Consent here."}
     interactions = [{"code": "read"}, {"code": "search-type"}]

@@ -66,7 +66,6 @@ def consent(directive: Directive, record: str, base: str, rules: Rules) -> Json:
         "category": [_PATIENT_CONSENT, concept(coding(systems.DIRECTIVE, directive.kind))],
         "patient": systems.patient(record),
         "dateTime": systems.instant(directive.since),
-        "performer": [systems.patient(record)],
         "policy": [{"uri": f"{base}/consent/rules"}],
         "policyRule": concept(coding(systems.RULE, found.id, found.sentence), text=found.law)
         if found

@@ -22,6 +22,7 @@ _AGENT: Final = frozenset({"agent", "agent.identifier", "agent:identifier"})
 _JSON: Final = frozenset({"json", "application/json", "application/fhir+json"})
 _SHOWN: Final = frozenset({"_pretty", "_summary", "_elements"})  # how an answer looks, and not what it holds
 _RPPS_DIGITS: Final = 11
+_STRUCTURE_DIGITS: Final = 10  # "1" + FINESS
 _DECEMBER: Final = 12
 
 
@@ -39,7 +40,7 @@ class _Reading:
     """What was understood so far."""
 
     patients: list[str] = field(default_factory=list)
-    agents: list[str] = field(default_factory=list)
+    agents: set[frozenset[str]] = field(default_factory=set)
     since: int | None = None
     until: int | None = None
     count: int = DEFAULT_COUNT
@@ -67,9 +68,9 @@ def parse_search(parameters: Iterable[tuple[str, str]], *known: str) -> Search:
             said = ", ".join(sorted({"patient", *known}))
             raise Problem(400, "parameter-unknown", f"This search takes {said}. Remove what it does not know.")
         used.append((name, value))
-    if len(set(read.agents)) > 1:
+    if len(read.agents) > 1:
         raise Problem(400, "agent-ambiguous", "The search names two agents: name one.")
-    wanted = Wanted(next(iter(read.agents), None), read.since, read.until, read.after, read.count)
+    wanted = Wanted(next(iter(read.agents), frozenset()), read.since, read.until, read.after, read.count)
     return Search(wanted, tuple(read.patients), tuple(used))
 
 
@@ -78,7 +79,7 @@ def _take(read: _Reading, name: str, value: str, known: tuple[str, ...]) -> bool
     if (name in _AGENT and "agent" not in known) or (name not in _AGENT and name not in known):
         return False
     if name in _AGENT:
-        read.agents.append(_national(value))
+        read.agents.add(_ids(value))
     elif name == "date":
         read.narrow(*_period(value))
     elif name == "_count":
@@ -90,10 +91,13 @@ def _take(read: _Reading, name: str, value: str, known: tuple[str, ...]) -> bool
     return True
 
 
-def _national(value: str) -> str:
-    """Return a professional's national id from `[system|]RPPS`, `[system|]8RPPS` or any other agent's own id."""
+def _ids(value: str) -> frozenset[str]:
+    """Return the ids that `[system|]id` may mean: RPPS or '8' + RPPS, FINESS or '1' + FINESS, or any as it is."""
     number = value.rpartition("|")[2]
-    return f"8{number}" if len(number) == _RPPS_DIGITS and number.isdigit() else number
+    if len(number) == _RPPS_DIGITS and number.isdigit():
+        return frozenset({f"8{number}"})
+    finess = {number[1:]} if len(number) == _STRUCTURE_DIGITS and number.startswith("1") else set()
+    return frozenset({number} | finess)
 
 
 def _number(value: str) -> int:

@@ -1,4 +1,11 @@
-"""Decide flows: fold, judge, insert the entry; only then release keys. The insert is the lock (ADR 0002)."""
+"""Decide flows: fold, judge, insert the entry; only then release keys. The insert is the lock (ADR 0002).
+
+A refusal that only repeats one of a window is counted in the place of its entry (ADR 0011). The insert would have
+shown that the state was behind; here the journal's head does, read after the flow came: the refusal is right as of
+then, so no grant that was acknowledged before is missed. A change that comes between that and the count can only make
+it too strict, as if the flow had come a moment earlier; it lets nothing out, so it can miss no withdrawal. Rules that
+are in force no more count nothing, by the database's own check, as they insert nothing.
+"""
 
 import asyncio
 import random
@@ -12,12 +19,14 @@ from chassis import faults
 from chassis.batching import Batching
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Flow
-from services.consent.domain.judging import judge
+from services.consent.domain.judging import Verdict, judge
 from services.consent.domain.record import Document, Record
+from services.consent.domain.repeating import alike, gives_nothing, repeatable
 from services.consent.domain.writing import entries_of
 from services.consent.in_force import PUBLIC
 from services.consent.ledger import Ledger
-from services.consent.ports import Clock, DocumentKeys, Fate, Held, InForce, Journal
+from services.consent.ports import Clock, Counted, DocumentKeys, Fate, Held, InForce, Journal
+from services.consent.repeats import Repeats
 
 _MOST_NUMBERS = 20_000
 _MOST_TURNS = 200
@@ -31,7 +40,10 @@ class Contended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A verdict that stands in the journal, and the keys that it released. No entry: the record is unknown here."""
+    """A verdict that stands in the journal, and the keys that it released. No entry: the record is unknown here.
+
+    Of a refusal that was counted, the entry has the place of the first one of its window, under which it will be told.
+    """
 
     flow: Flow
     entry: Entry | None
@@ -45,10 +57,21 @@ class Decided:
         return self.answer or (self.entry.outcome if self.entry else None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is said of a flow that needs no entry to come; None: nothing, it is dropped."""
+
+    decided: Decided | None
+
+
 class Decide:
     """Judges flows: those of one record one after the other, those of all records together in few writes."""
 
-    def __init__(self, ledger: Ledger, journal: Journal, keys: DocumentKeys, in_force: InForce, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, journal: Journal, keys: DocumentKeys, in_force: InForce, clock: Clock, *,
+        repeats: Repeats | None = None,
+    ) -> None:  # fmt: skip
+        self._repeats = repeats  # None: every refusal is an entry
         self._ledger, self._journal, self._in_force, self._clock = ledger, journal, in_force, clock
         self._append = Batching(journal.append)
         self._hold = Batching(keys.hold)
@@ -92,7 +115,10 @@ class Decide:
             # From the state to the entry nothing is awaited: the version belongs to what was judged.
             now, rules = self._clock(), self._in_force.rules
             verdict = judge(record, flow, now, rules, document)
-            first, *others = entries = entries_of(record, flow, now, verdict, rules.digest)
+            entries = entries_of(record, flow, now, verdict, rules.digest)
+            first = entries[0]
+            if turn == 0 and (told := await self._told(flow, verdict, entries)) is not None:
+                return told.decided
             new = _new(first) if document and verdict.outcome.document == document else None
             if new and not held:
                 # The key is durable before the entry that names it; a row without an entry is swept.
@@ -100,11 +126,8 @@ class Decide:
                 faults.point("consent.decide.held")
             if self._late(flow):
                 return None
-            fate = await (self._append(first) if not others and first.stream == MAIN else self._in_streams(entries))
-            faults.point("consent.decide.appended")
+            fate = await self._inserted(entries)
             if fate is Fate.STANDS:
-                for each in entries:
-                    self._ledger.appended(each)
                 released = (replace(held, document=new),) if new and held else ()
                 return Decided(flow, first, (new,) if new else verdict.released, released, verdict.outcome)
             if fate is Fate.OUTDATED:
@@ -118,6 +141,45 @@ class Decide:
             await self._ledger.folded(flow.record)
             faults.point("consent.decide.overtaken")
         raise Contended
+
+    async def _told(self, flow: Flow, given: Verdict, entries: list[Entry]) -> _Told | None:
+        """Tell a flow by an entry that stands: its own, or the first one of its window; None: by an entry to come."""
+        if self._repeats is None or not gives_nothing(flow, given):
+            return None
+        like = entries[0]
+        window, existing, record = await asyncio.gather(
+            self._repeats.look(like), self._journal.by_cause(flow.record, flow.id), self._ledger.folded(flow.record)
+        )
+        if existing is not None:
+            return _Told(await self._again(flow, existing))
+        if window is None or record is None or self._late(flow):
+            return None
+        rules = self._in_force.rules
+        if record.version >= like.version:
+            # Something came that this process had not seen: judged on what stands since the flow came (see above).
+            given = judge(record, flow, self._clock(), rules)
+            first, *others = entries_of(record, flow, like.at, given, rules.digest)
+            if others or alike(first) != alike(like):
+                return None
+        counted = await self._repeats.count(window, flow, like.at)
+        if counted is Counted.COUNTED:
+            place = {name: window.first[name] for name in ("version", "cause", "n", "at")}
+            return _Told(Decided(flow, replace(like, **place), answer=given.outcome))
+        if counted is Counted.OUTDATED:
+            await self._in_force.renew(rules)
+        return _Told(None) if counted is Counted.OTHER else None
+
+    async def _inserted(self, entries: list[Entry]) -> Fate:
+        """Insert the entries of one verdict, and know them where they stand."""
+        first, *others = entries
+        fate = await (self._append(first) if not others and first.stream == MAIN else self._in_streams(entries))
+        faults.point("consent.decide.appended")
+        if fate is Fate.STANDS:
+            for each in entries:
+                self._ledger.appended(each)
+            if self._repeats is not None and not others and repeatable(first):
+                self._repeats.begin(first)
+        return fate
 
     async def _in_streams(self, entries: list[Entry]) -> Fate:
         """Insert the entries of one verdict, all or none, each under its stream's next number.

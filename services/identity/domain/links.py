@@ -48,13 +48,9 @@ def require_links(
     return professional
 
 
-def require_scope(professional: Professional, purpose: str, *, secret: bool, every_record: bool) -> None:
-    """Raise Refused unless the professional may ask for one patient, or for what is about every record."""
-    if professional.officer and not every_record:
-        raise Refused(
-            "officer-without-patients", "A data protection officer treats nobody: ask with 'record': 'public'."
-        )
-    if every_record and (purpose != TREATMENT or secret):
+def require_open(purpose: str, *, secret: bool) -> None:
+    """Raise Refused unless a token of every record may be had for this: it is for nobody's care in particular."""
+    if purpose != TREATMENT or secret:
         raise Refused("purpose-not-allowed", "A token of every record is for TREAT, and never in secret.")
 
 

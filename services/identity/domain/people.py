@@ -86,11 +86,6 @@ class Professional:
         """The national person identifier."""
         return RPPS_PREFIX + self.rpps if self.rpps else f"{STAFF_PREFIX}{self.internal_id}"
 
-    @property
-    def officer(self) -> bool:
-        """Whether it is a data protection officer, who treats nobody."""
-        return self.profession == OFFICER
-
 
 @dataclass(frozen=True, slots=True)
 class Application:

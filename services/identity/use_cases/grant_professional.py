@@ -7,7 +7,7 @@ from contracts.identity import EMERGENCY_REASONS
 from services.identity import assertions
 from services.identity.domain.emergency import EmergencyRules, require_reason, too_many
 from services.identity.domain.identifiers import BadIdentifier, Ins
-from services.identity.domain.links import Refused, require_links, require_person, require_scope
+from services.identity.domain.links import Refused, require_links, require_open, require_person
 from services.identity.domain.people import Application
 from services.identity.ports import Clock, EmergencyCounts, People, UsedAssertions
 from services.identity.tokens import access_token
@@ -48,7 +48,8 @@ class GrantProfessional:
             raise Refused("assertion-replayed", "This assertion was used before: sign a new one, with another jti.")
         professional = await self._people.professional(claims["sub"])
         professional = require_links(application, professional, finess, purpose)
-        require_scope(professional, purpose, secret=secret, every_record=ins is None)
+        if ins is None:
+            require_open(purpose, secret=secret)
         reason = require_reason(purpose, claims.get("emergency"), EMERGENCY_REASONS)
         self._rules.require_recent(purpose, auth_time, now)
         organisation = await self._people.organisation(finess)

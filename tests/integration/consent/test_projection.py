@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from chassis import consuming as taking
-from chassis import kafka
+from chassis import dead_letters, kafka
 from chassis.consuming import Consuming
 from chassis.dead_letters import DeadLetters
 from chassis.kafka import partition_of
@@ -320,3 +320,27 @@ async def test_a_parent_is_answered_by_a_process_as_long_as_identity_is_heard(si
     flows = [entry.flow for entry in await consent.entries() if entry.flow]
     assert {flow.stale for flow in flows if flow.actor.kind == "representative"} == {True, False}
     assert not any(flow.stale for flow in flows if flow.actor.kind == "patient")
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+async def test_what_cannot_be_told_apart_may_be_anybody_s(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many letters, or one from before letters said whose they are; what is elsewhere counts nothing."""
+    mongo = (await start()).mongo
+    mine, other = DeadLetters(mongo, "carnet.consent"), DeadLetters(mongo, "carnet.other")
+    await mine.prepare()
+    sick, sound = new_record().encode(), new_record().encode()
+
+    def event(key: bytes | None, offset: int, topic: str = TOPIC) -> Any:
+        return ConsumerRecord(topic, 0, offset, 0, 0, key, b"{", None, -1, -1, ())
+
+    await mine.add(event(sick, 1), LookupError())
+    await mine.add(event(sick, 2), None)
+    await mine.add(event(None, 3, "elsewhere"), LookupError())
+    await other.add(event(None, 4), LookupError())
+    aside = await mine.aside(TOPIC)
+    assert (aside.unknown, aside.holds(sick), aside.holds(sound)) == (False, True, False)
+    monkeypatch.setattr(dead_letters, "_MOST_TOLD_APART", 1)
+    assert (await mine.aside(TOPIC)).holds(sound)
+    monkeypatch.undo()
+    await mongo[dead_letters.COLLECTION].update_one({"offset": 2}, {"$unset": {"whose": ""}})
+    assert (await mine.aside(TOPIC)).holds(sound)

@@ -13,13 +13,25 @@ from chassis.sealing import Unsealable
 from chassis.settings import MongoSettings
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Reason
-from services.consent.domain.record import UNANNOUNCED_MS, Document, Record
+from services.consent.domain.record import Document, Record
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.ports import DocumentKeys, Fate, Journal, KeyMissing, OutcomeUnknown, RecordUnknown
 from services.consent.store import MongoDocumentKeys, MongoJournal
 from tests.integration.consent.processes import Process, fresh_record
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
-from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_RECORD, RECORD, Book, entry, flow, opening, paper
+from tests.unit.consent.people import (
+    CAMILLE,
+    MONTH,
+    MOREAU,
+    NOW,
+    OTHER_RECORD,
+    RECORD,
+    Book,
+    entry,
+    flow,
+    opening,
+    paper,
+)
 
 REPORT = Document(
     id="carnetexampledocumentaa567", version=1, type_code="11502-2", class_code="10", visibility=(),
@@ -113,6 +125,18 @@ async def test_pages_may_be_of_a_period(journal: Journal) -> None:
     assert [each.version for each in await journal.page(RECORD, 6, 2, since=NOW + 2)] == [5, 4]
 
 
+async def test_pages_may_be_of_streams(journal: Journal) -> None:
+    """What stands in other streams fills no page; without any named, all of them are there."""
+    streams = {2: "closed", 4: "open", 5: "closed"}
+    entries = [replace(each, stream=streams.get(each.version, MAIN), n=each.version) for each in book()]
+    await _write(journal, entries)
+    seen = [each.version for each in entries if each.stream in {MAIN, "open"}][::-1]
+    assert [each.version for each in await journal.page(RECORD, None, 3, streams={MAIN, "open"})] == seen[:3]
+    assert [each.version for each in await journal.page(RECORD, seen[2], 99, streams={MAIN, "open"})] == seen[3:]
+    assert [each.version for each in await journal.page(RECORD, None, 99, streams={"open"}, until=NOW * 2)] == [4]
+    assert len(await journal.page(RECORD, None, 99)) == len(entries)
+
+
 async def test_only_what_may_change_a_state_is_read_to_fold(journal: Journal) -> None:
     """Requests are left out; the bounds are after and up to."""
     await _write(journal, book())
@@ -162,11 +186,12 @@ async def test_of_many_at_once_one_wins(journal: Journal) -> None:
 
 
 async def test_emergencies_are_found_up_to_a_version(journal: Journal) -> None:
-    """Those that let somebody in, of this record, in order; neither requests nor what comes after."""
+    """Those that let somebody in, of this record's main stream, in order; neither requests nor what comes after."""
     first, last = emergency(), replace(emergency(), version=4, n=4)
     request = replace(emergency(), version=3, n=3, leaf_class="request")
-    await _write(journal, [opening(), opening(OTHER_RECORD), first, request, last])
-    assert await journal.emergencies(RECORD, 4) == [first, last]
+    aside = replace(emergency(), version=5, n=1, stream="secret")
+    await _write(journal, [opening(), opening(OTHER_RECORD), first, request, last, aside])
+    assert await journal.emergencies(RECORD, 5) == [first, last]
     assert await journal.emergencies(RECORD, 3) == [first]
     assert await journal.emergencies(OTHER_RECORD, 9) == []
 
@@ -211,10 +236,10 @@ async def test_a_month_s_end_is_due_once(keys: DocumentKeys) -> None:
     """What was deposited unannounced is found by its time, until the journal tells of it; nothing else is."""
     secret = replace(REPORT, id="s" * 26, visibility=("INVISIBLE_PATIENT",), deposited_at=1_000)
     await keys.hold([(RECORD, REPORT), (RECORD, secret)])
-    assert await keys.unannounced_since(UNANNOUNCED_MS + 999, 10) == []
-    assert await keys.unannounced_since(UNANNOUNCED_MS + 1_000, 10) == [(RECORD, secret.id)]
+    assert await keys.unannounced_since(MONTH + 999, 10) == []
+    assert await keys.unannounced_since(MONTH + 1_000, 10) == [(RECORD, secret.id)]
     await keys.told(RECORD, secret.id)
-    assert await keys.unannounced_since(UNANNOUNCED_MS + 1_000, 10) == []
+    assert await keys.unannounced_since(MONTH + 1_000, 10) == []
 
 
 async def test_a_key_is_held_released_and_confirmed(keys: DocumentKeys) -> None:

@@ -15,6 +15,7 @@ _EVERY = {
     "carnet_http_requests": {"method", "route", "status"},
     "carnet_http_request_seconds": {"method", "route"},
     "carnet_kafka_unsent": set[str](),
+    "carnet_limited": {"scope"},
 }
 _CONSUMER = {
     "carnet_events_handled": {"consumer", "type", "end"},

@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from chassis import asking
 from chassis.asking import Asker, ConsentUnreachable, FlowsShed
@@ -21,7 +22,7 @@ from chassis.hearing import Heard, Hearer, Judged, in_time
 from chassis.sealing import b64, digest, seal_to, unb64, unseal
 from chassis.settings import KafkaSettings
 from chassis.trust import AnnouncedKeys, Authority, InstanceIdentity, Trust, sign
-from contracts.consent import Action, FlowAnswer, FlowDecided, FlowQuestion, FlowRequested, Grant
+from contracts.consent import MAX_RESOURCES, Action, FlowAnswer, FlowDecided, FlowQuestion, FlowRequested, Grant
 from contracts.registry import Envelope, catalogue, encode
 
 RECORD, OTHER = "carnetexamplerecordaaaa234", "carnetexamplerecordbbbb234"
@@ -236,6 +237,19 @@ async def test_a_question_beyond_the_certificate_s_rights_is_dropped(ends: Ends)
     """An instance asks only for the actions that its certificate lists."""
     sent = await ends.asked(FlowQuestion(action=Action.DEPOSIT, token=CANARY))
     assert ends.heard(sent.record()) is None
+
+
+@pytest.mark.parametrize(("named", "good"), [(MAX_RESOURCES, True), (MAX_RESOURCES + 1, False)])
+async def test_a_question_about_more_than_a_hundred_is_dropped(ends: Ends, *, named: int, good: bool) -> None:
+    """An asker cannot even say it; one that could is not heard, whatever it asks for."""
+    documents = tuple(f"{DOCUMENT[:24]}{a}{b}" for a in "abcdefghijk" for b in "abcdefghij")[:named]
+    assert len(set(documents)) == named
+    said: dict[str, Any] = {"action": Action.READ, "token": CANARY, "documents": documents}
+    if not good:
+        with pytest.raises(ValidationError):
+            FlowQuestion.model_validate(said)
+    sent = await ends.asked(FlowQuestion.model_construct(**said))
+    assert (ends.heard(sent.record()) is not None) is good
 
 
 @pytest.mark.parametrize(("ahead_ms", "good"), [(-1, False), (0, False), (1_000, True), (1_990, True), (2_100, False)])

@@ -5,14 +5,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from chassis.sealing import new_key
+from chassis.sealing import canonical, digest, new_key
 from services.consent.domain.entry import MAIN, Entry, Reviewing
-from services.consent.domain.record import UNANNOUNCED, UNANNOUNCED_MS, Document, Record
+from services.consent.domain.flow import Flow
+from services.consent.domain.record import UNANNOUNCED, Document, Record, month_after
+from services.consent.domain.repeating import alike
 from services.consent.domain.review import EVERY_RECORD, Review
 from services.consent.domain.rules import Rules
 from services.consent.domain.snapshot import dump, load
 from services.consent.domain.treating_doctor import DoctorNotice
-from services.consent.ports import Due, Fate, Held, Kept, KeyMissing, Unconfirmed, UnknownRules
+from services.consent.ports import Counted, Due, Fate, Held, Kept, KeyMissing, Unconfirmed, UnknownRules, Window
 
 _CHANGING = {"deposit", "directive", "other", "emergency"}
 _Name = tuple[str, str, int]
@@ -99,9 +101,15 @@ class MemoryJournal:
         await asyncio.sleep(0)
         return next((each for each in self.entries.get(record, []) if each.cause == cause), None)
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
+    async def caused(self, record: str, causes: Collection[str]) -> set[str]:
+        """Return which causes have an entry."""
+        await asyncio.sleep(0)
+        return {each.cause for each in self.entries.get(record, []) if each.cause in causes}
+
+    async def page(  # noqa: PLR0917 - the port's
+        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None,
+        streams: Collection[str] | None = None,
+    ) -> list[Entry]:  # fmt: skip
         """Return entries, the newest first."""
         await asyncio.sleep(0)
         found = [
@@ -110,13 +118,15 @@ class MemoryJournal:
             if (before is None or each.version < before)
             and (since is None or since <= each.at)
             and (until is None or each.at < until)
+            and (streams is None or each.stream in streams)
         ]
         return found[::-1][:limit]
 
     async def emergencies(self, record: str, to: int) -> list[Entry]:
         """Return what an emergency opened, up to a version."""
         await asyncio.sleep(0)
-        return [each for each in self.entries[record] if each.version <= to and each.leaf_class == "emergency"]
+        found = [each for each in self.entries[record] if each.version <= to and each.stream == MAIN]
+        return [each for each in found if each.leaf_class == "emergency"]
 
 
 class MemoryBundles:
@@ -183,7 +193,7 @@ class MemoryKeys:
         for (record, each), new in zip(documents, held, strict=True):
             self.rows[record, each.id, each.version] = (new.key, "pending")
             if UNANNOUNCED in each.visibility:
-                self.visible_at[record, each.id] = each.deposited_at + UNANNOUNCED_MS
+                self.visible_at[record, each.id] = month_after(each.deposited_at)
         return held
 
     async def release(self, wanted: Sequence[tuple[str, Sequence[Document]]]) -> Sequence[tuple[Held, ...]]:
@@ -347,6 +357,69 @@ class MemoryNotices:
     async def pass_over(self, each: Due) -> None:
         """Settle without telling."""
         self._settled.add((each.record, each.flow))
+
+
+class MemoryWindows:
+    """Windows in a dictionary, named by what their refusals have in common; they count by the rules of a journal."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal = journal
+        self.rows: dict[str, Window] = {}
+        self.ended: set[str] = set()
+        self._digests: dict[str, dict[str, str]] = {}
+
+    async def open(self, first: Entry, until: int) -> None:
+        """Open one."""
+        await asyncio.sleep(0)
+        name = self._name(first, until)
+        if name not in self.rows:
+            self.rows[name], self._digests[name] = Window(name, first.clear, until, 0, first.at), {}
+
+    async def look(self, entry: Entry, until: int) -> Window | None:
+        """Return one."""
+        await asyncio.sleep(0)
+        return self.rows.get(self._name(entry, until))
+
+    async def count(self, window: Window, flow: Flow, at: int) -> Counted:
+        """Count once."""
+        await asyncio.sleep(0)
+        now, counted = self.rows.get(window.name), self._digests.get(window.name, {})
+        if now is None or now.first["cause"] != window.first["cause"]:
+            return Counted.OVER
+        if flow.id in counted:
+            return Counted.COUNTED if counted[flow.id] == flow.digest else Counted.OTHER
+        if window.name in self.ended or now.until <= at:
+            return Counted.OVER
+        if self._journal.policies not in {None, now.first["policies"]}:
+            return Counted.OUTDATED
+        counted[flow.id] = flow.digest
+        self.rows[window.name] = replace(
+            now, times=now.times + 1, last=max(now.last, at), flows=(*now.flows, flow.id)
+        )  # fmt: skip
+        return Counted.COUNTED
+
+    async def over(self, before: int, after: str, limit: int) -> list[Window]:
+        """Return what is over."""
+        await asyncio.sleep(0)
+        found = [each for name, each in sorted(self.rows.items()) if each.until < before and name > after]
+        return found[:limit]
+
+    async def end(self, window: Window) -> Window:
+        """End one."""
+        await asyncio.sleep(0)
+        self.ended.add(window.name)
+        return self.rows.get(window.name, window)
+
+    async def drop(self, window: Window) -> None:
+        """Forget one."""
+        await asyncio.sleep(0)
+        if window.name in self.rows and self.rows[window.name].first["cause"] == window.first["cause"]:
+            del self.rows[window.name]
+            self.ended.discard(window.name)
+
+    @staticmethod
+    def _name(entry: Entry, until: int) -> str:
+        return f"{entry.record}:{digest(canonical(alike(entry) | {'until': until}))}"
 
 
 class MemoryBeats:

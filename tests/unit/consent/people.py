@@ -18,6 +18,7 @@ OTHER_RECORD: Final = "carnetexamplerecordbbbb234"
 ABSENT: Final = "carnetexampledocumentxxx77"
 NOW: Final = 1_780_000_000_000  # ms: 28 May 2026
 DAY: Final = 86_400_000
+MONTH: Final = 31 * DAY  # to 28 June
 RULES: Final = Rules()
 
 CAMILLE = Actor("patient", RECORD, "Camille Exemple", "portail", "Portail", "patient-frontend")

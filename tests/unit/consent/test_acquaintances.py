@@ -1,6 +1,7 @@
 """Whom a record has met lately: the newest entries of its journal, page by page and no further."""
 
 from dataclasses import replace
+from typing import Any
 
 from services.consent.acquaintances import MOST_ENTRIES, Acquaintances
 from services.consent.domain.entry import Entry
@@ -17,12 +18,10 @@ class Paged(MemoryJournal):
         self.entries[RECORD] = book.entries
         self.asked: list[tuple[int | None, int]] = []
 
-    async def page(
-        self, record: str, before: int | None, limit: int, since: int | None = None, until: int | None = None
-    ) -> list[Entry]:
+    async def page(self, record: str, before: int | None, limit: int, *narrowed: Any, **more: Any) -> list[Entry]:
         """Note, and return a page."""
         self.asked.append((before, limit))
-        return await super().page(record, before, limit, since, until)
+        return await super().page(record, before, limit, *narrowed, **more)
 
 
 async def test_whom_the_newest_entries_name_is_met_latest_first() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.sealing import Unsealable
-from services.consent.domain.entry import Entry, Outcome
+from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.review import (
@@ -54,12 +54,13 @@ class Post:
 
     def write(
         self, at: int, actor: Actor = MOREAU, *, action: Action = Action.READ, purpose: str = "BTG",
-        verdict: Any = "allowed",
+        verdict: Any = "allowed", stream: str = MAIN,
     ) -> str:  # fmt: skip
         """Write what a professional did; return the flow."""
         last = self.journal.entries[RECORD][-1]
         asked = flow(actor, action, purpose=purpose, reason=Reason("URG", "Patient inconscient"))
         new = entry(Record(RECORD, last.version, last.n), asked, Outcome(verdict, "rule", count=1), NOW + at)
+        new = replace(new, stream=stream)
         self.journal.entries[RECORD].append(new)
         return asked.id
 
@@ -118,6 +119,15 @@ async def test_the_first_of_an_hour_is_told_and_the_next_hour_too() -> None:
     assert post.told == [looks[0], looks[6]]
     assert len(post.reviews.rows) == 2
     assert await post.notices.due(10) == []
+
+
+async def test_what_was_told_nobody_silences_nothing() -> None:
+    """A look at a result that she may not know of tells nothing: the list that follows within the hour is told."""
+    post = Post()
+    post.write(0, stream="secret")
+    listed = post.write(MINUTE, action=Action.LIST)
+    assert await post.ends() == {listed: "told"}
+    assert len(post.reviews.rows) == 1
 
 
 @pytest.mark.parametrize("other", [COLLEAGUE, ELSEWHERE], ids=["another person", "another organisation"])

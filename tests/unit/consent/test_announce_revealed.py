@@ -8,11 +8,11 @@ import pytest
 from chassis.sealing import Unsealable
 from services.consent.domain.entry import Entry, Outcome
 from services.consent.domain.flow import Action, Actor, Change
-from services.consent.domain.record import UNANNOUNCED_MS, Record
+from services.consent.domain.record import Record
 from services.consent.ports import RecordUnknown
 from services.consent.use_cases.announce import Announce
 from tests.unit.consent.memory import MemoryJournal, MemoryNotices, MemoryReviews
-from tests.unit.consent.people import CAMILLE, MOREAU, NOTICES, NOW, PETIT, RECORD, entry, flow, paper
+from tests.unit.consent.people import CAMILLE, MONTH, MOREAU, NOTICES, NOW, PETIT, RECORD, entry, flow, paper
 from tests.unit.consent.test_reveal import House
 
 
@@ -67,7 +67,7 @@ async def test_what_a_professional_announces_is_told(told: Told) -> None:
 async def test_what_a_month_reveals_is_told(told: Told) -> None:
     """The sweep's entry is the occasion, and there is none before it."""
     document = await told.deposit()
-    told.now += UNANNOUNCED_MS
+    told.now += MONTH
     assert await told.ends() == []
     await told.reveal()()
     assert await told.ends() == ["told"]

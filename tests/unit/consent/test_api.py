@@ -8,6 +8,8 @@ import orjson
 import pytest
 from fastapi import FastAPI
 
+from chassis.limits import Limits
+from chassis.settings import LimitSettings
 from chassis.tokens import TokenVerifier
 from chassis.web import create_app
 from services.consent.api import router
@@ -227,3 +229,27 @@ async def test_without_a_token_nothing_is_asked(consent: Interface) -> None:
     assert (await ask(consent.app, "GET", "/consent/journal")).status == 401
     assert (await consent.call("GET", "/journal", seconds=-1)).status == 401
     assert len(consent.journal.entries[RECORD]) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/care", {"evidence": "declared"}),
+        ("POST", "/announcements", {"document": ABSENT}),
+        ("POST", "/directives", BLOCK),
+        ("GET", "/journal", None),
+    ],
+)
+async def test_who_asks_too_often_is_told_so_before_an_entry(
+    consent: Interface, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    """429 with Retry-After on any route, alike whether there is such a record, and nothing is written."""
+    consent.app.state.limits = Limits(LimitSettings(application_per_minute=1), lambda: 0.0)
+    assert (await consent.call(method, path, body, actor=MOREAU)).status != 429
+    before = len(consent.journal.entries[RECORD])
+    refused = [await consent.call(method, path, body, actor=MOREAU, record=each) for each in (RECORD, OTHER_RECORD)]
+    assert [code(each) for each in refused] == [(429, "too-many-requests")] * 2
+    assert refused[0].body == refused[1].body
+    assert refused[0].headers["retry-after"] == "60"
+    assert len(consent.journal.entries[RECORD]) == before
+    assert OTHER_RECORD not in consent.journal.entries

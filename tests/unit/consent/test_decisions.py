@@ -14,9 +14,26 @@ from prometheus_client import REGISTRY
 
 from chassis import logs
 from services.consent.decisions import DECISIONS, tell
-from services.consent.domain.flow import Action, Reason
+from services.consent.domain.flow import Action, Care, Change, Reason
 from services.consent.use_cases.decide import Decided
-from tests.unit.consent.people import ABSENT, CAMILLE, INSURER, MOREAU, RECORD, RULES, Book, flow, paper
+from tests.unit.consent.people import (
+    ABSENT,
+    CAMILLE,
+    DAY,
+    INSURER,
+    MOREAU,
+    NOTICES,
+    NOW,
+    OTHER_RECORD,
+    PARENT,
+    PERSON,
+    PETIT,
+    RECORD,
+    RULES,
+    Book,
+    flow,
+    paper,
+)
 from tests.unit.consent.viewing import Viewing
 
 CANARY = "Qwxzkvjbqhfg"
@@ -85,6 +102,43 @@ def test_nobody_can_be_singled_out_by_a_line(lines: Lines) -> None:
     assert len(lines.said()) == 2
     assert [each for each in (CANARY, RECORD, CAMILLE.id, "Camille") if each in said] == []
     assert (lines.said()[0]["application"], lines.said()[0]["purpose"]) == ("other", "other")
+
+
+_SAID = {
+    "event", "level", "module", "service", "instance", "timestamp", "flow", "action", "outcome", "rule", "purpose",
+    "actor", "application", "policies", "count", "refused", "ms",
+}  # fmt: skip
+
+
+def test_whoever_asks_for_whatever_the_line_holds_no_more(lines: Lines) -> None:
+    """Every action of every kind of actor: the same fields, and no id, name, digest or code of what it was about."""
+    book = Book()
+    secret = book.deposit(paper("secret", visibility=("INVISIBLE_PATIENT",)))
+    document = book.deposit(paper("known"))
+    book.say("authorise", PERSON)
+    team = Change("authorise", "team", members=(PERSON, f"person:{PETIT.id}"))
+    about: dict[Action, dict[str, Any]] = {
+        Action.DEPOSIT: {"deposit": replace(paper("new"), episode="episode-of-hers")},
+        Action.CHANGE_DIRECTIVES: {"change": team},
+        Action.DECLARE_CARE: {"care": Care("code", NOW + DAY, "digest-of-a-code")},
+        Action.PREVENT: {"topic": "breast-cancer"},
+    }
+    people, told = (CAMILLE, PARENT, MOREAU, PETIT, NOTICES, INSURER), []
+    for actor in people:
+        for action in Action:
+            named = () if action in about else (document, secret)
+            told.append(flow(actor, action, *named, **about.get(action, {})))
+            tell(decided(book, told[-1]), 0.0)
+    assert len(lines.said()) == len(told)
+    assert {frozenset(line) for line in lines.said()} == {frozenset(_SAID)}
+    said = lines.getvalue().decode()
+    for each in told:  # the flow's own id is drawn, and leads to nobody without the journal
+        said = said.replace(each.id, "")
+    known = {RECORD, OTHER_RECORD, document, secret, "episode-of-hers", "digest-of-a-code", "breast-cancer", "11502-2",
+             "INVISIBLE_PATIENT", *book.record.documents, *book.record.directives}  # fmt: skip
+    for actor in people:
+        known |= {actor.id, actor.name, actor.application_name, actor.organisation or "", actor.organisation_name or ""}
+    assert {each for each in known if each and each in said} == set()
 
 
 def test_decisions_are_counted_by_rule() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.sealing import Unsealable, canonical, decrypt, encrypt, new_key
-from services.consent.domain.entry import Entry, Kind, Outcome, Reviewing, leaf_class
+from services.consent.domain.entry import Entry, Kind, Outcome, Repeated, Reviewing, leaf_class
 from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow, Motive, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.representation import Holder, Representation
@@ -51,12 +51,17 @@ _REPRESENTATIONS = st.builds(
 _REVIEWING = st.builds(
     Reviewing, _TEXT, _NUMBER, _ACTORS, answer=_MAYBE, justified=st.none() | st.booleans(),
 )  # fmt: skip
+_REPEATED = st.builds(
+    Repeated, _TEXT, _ACTORS, st.sampled_from(Action), _TEXT, st.sampled_from(["refused", "red-line"]),
+    _NUMBER, _NUMBER, _NUMBER,
+)  # fmt: skip
 _ENTRIES = st.builds(
     Entry, _TEXT, st.integers(1, 10**9), _TEXT, st.just("main"), st.integers(1, 10**9), _NUMBER, _TEXT,
     st.sampled_from(["deposit", "request", "emergency", "directive", "other"]),
     st.sampled_from(get_args(Kind)),
     flow=st.none() | _FLOWS, outcome=st.none() | _OUTCOMES, about=_MAYBE,
     representation=st.none() | _REPRESENTATIONS, reviewing=st.none() | _REVIEWING,
+    repeated=st.none() | _REPEATED,
 )  # fmt: skip
 
 
@@ -130,7 +135,7 @@ def test_the_private_part_is_bound_to_each_word_of_the_clear_part(name: str) -> 
 def test_every_field_of_a_flow_is_drawn() -> None:
     """The round trip above covers each field that stands today: a new one must be added to its strategy."""
     drawn = {
-        Entry: 14, Flow: 18, Actor: 9, Deposit: 7, Change: 5, Outcome: 8, Care: 3, Reason: 2, Motive: 2,
-        Representation: 4, Holder: 3, Reviewing: 5,
+        Entry: 15, Flow: 18, Actor: 9, Deposit: 7, Change: 5, Outcome: 8, Care: 3, Reason: 2, Motive: 2,
+        Representation: 4, Holder: 3, Reviewing: 5, Repeated: 8,
     }  # fmt: skip
     assert {kind: len(fields(kind)) for kind in drawn} == drawn

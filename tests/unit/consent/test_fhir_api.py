@@ -1,93 +1,43 @@
-"""FHIR over HTTP: searches of the patient's journal and directives; a professional finds himself alone, or nobody."""
+"""FHIR over HTTP: the patient's journal and directives, searched, paged and read by id."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
-from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 import pytest
-from fhir.resources.R4B.bundle import Bundle
-from fhir.resources.R4B.operationoutcome import OperationOutcome
 
 from chassis.tokens import patient_digest
-from services.consent.domain.flow import Action, Actor
-from services.consent.domain.rules import POLICIES, Rules
+from services.consent.domain.bundle import Bundle
+from services.consent.domain.flow import Action
+from services.consent.domain.rules import POLICIES
+from services.consent.ports import Kept
 from services.consent.use_cases import read_traces
-from tests.unit.chassis.asgi import Answer, ask
+from tests.unit.chassis.asgi import ask
 from tests.unit.consent.people import (
     ABSENT,
-    CAMILLE,
-    COLLEAGUE,
     DAY,
     INSURER,
     MOREAU,
     OTHER_RECORD,
     PETIT,
     RECORD,
+    RULES,
     flow,
+    opening,
     paper,
 )
+from tests.unit.consent.searching import found, pages, refused
 from tests.unit.consent.viewing import Viewing
 
 BLOCK = {"kind": "block", "professional": "99700000001"}
-# What a professional's own traces need of the rules; see `ReadTraces.reads`.
-OWN_TRACES = """
-@id("own-traces")
-@law("règlement (UE) 2025/327, article 9")
-@fr("Un professionnel relit ce qu'il a lui-même demandé, sans la réponse.")
-permit (principal is Professional, action == Action::"read-journal", resource)
-when { context.purpose == "TREAT" && context.application_kind == "care-software" };
-"""
 
 
 @pytest.fixture
 def consent() -> Viewing:
     """Open one record's interface, under the rules as they stand."""
     return Viewing()
-
-
-@pytest.fixture
-def permitting(tmp_path: Path) -> Viewing:
-    """Open one where a rule permits professionals their own traces."""
-    folder = copytree(POLICIES, tmp_path / "policies")
-    with (folder / "legal_basis.cedar").open("a", encoding="utf-8") as rules:
-        rules.write(OWN_TRACES)
-    return Viewing(Rules(folder))
-
-
-def refused(answer: Answer, status: int, slug: str) -> None:
-    """Expect one OperationOutcome with a stable code and a sentence."""
-    assert (answer.status, answer.headers["content-type"]) == (status, "application/fhir+json"), answer
-    said = orjson.loads(answer.body)
-    OperationOutcome.model_validate(said)
-    assert said["issue"][0]["details"]["coding"][0]["code"] == slug
-    assert len(said["issue"][0]["diagnostics"]) > 20
-
-
-def resources(bundle: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a searchset's resources; it is a Bundle that R4 allows, and has no total."""
-    Bundle.model_validate(orjson.loads(orjson.dumps(bundle)))
-    assert (bundle["type"], "total" in bundle) == ("searchset", False)
-    return [each["resource"] for each in bundle.get("entry", [])]
-
-
-async def found(consent: Viewing, path: str, **more: Any) -> list[dict[str, Any]]:
-    """Return what a search finds."""
-    return resources(await consent.told("GET", f"/fhir/{path}", **more))
-
-
-async def pages(consent: Viewing, path: str, **more: Any) -> list[list[dict[str, Any]]]:
-    """Follow the links of a search to its end."""
-    read: list[list[dict[str, Any]]] = []
-    while path:
-        bundle = await consent.told("GET", f"/fhir/{path}", **more)
-        read.append(resources(bundle))
-        links = {each["relation"]: each["url"] for each in bundle["link"]}
-        path = links.get("next", "").removeprefix("https://carnet.test/consent/fhir/")
-    return read
 
 
 async def test_directives_in_force_are_consents(consent: Viewing) -> None:
@@ -226,92 +176,26 @@ async def test_the_capabilities_need_no_token(consent: Viewing) -> None:
     assert (answer.status, orjson.loads(answer.body)["resourceType"]) == (200, "CapabilityStatement")
 
 
-async def test_a_reserved_stream_is_in_no_search(consent: Viewing) -> None:
-    """What may not be known yet is not found, not by its id, and no link leads from it."""
-    await consent.decide.one(flow(MOREAU, Action.LIST))
-    secret = consent.journal.entries[RECORD].pop()
-    consent.journal.entries[RECORD].append(replace(secret, stream="reserved"))
-    assert {each["subtype"][-1]["code"] for each in await found(consent, "AuditEvent")} == {"read-journal", "opened"}
-    refused(await consent.call("GET", f"/fhir/AuditEvent/{secret.cause}"), 404, "not-found")
-    refused(await consent.call("GET", f"/fhir/AuditEvent?_after={secret.cause}"), 400, "after-unknown")
-
-
-async def test_no_link_names_a_reserved_entry(consent: Viewing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a search stops looking at such an entry, its link names another, and once."""
-    for _ in range(4):
-        await consent.decide.one(flow(MOREAU, Action.LIST))
-    entries = consent.journal.entries[RECORD]
-    entries[3] = secret = replace(entries[3], stream="reserved")
-    for most in range(1, 6):
-        monkeypatch.setattr(read_traces, "MOST_LOOKED_AT", most)
-        bundle = await consent.told("GET", f"/fhir/AuditEvent?agent={PETIT.id}&_after={entries[-1].cause}")
-        assert secret.cause not in str(bundle)
-        assert bundle["link"][-1]["url"].count("_after=") == 1
-
-
 @pytest.mark.parametrize("path", ["AuditEvent", "AuditEvent/none", "Consent", f"Consent/{ABSENT}"])
-async def test_others_read_neither_choices_nor_traces(consent: Viewing, path: str) -> None:
-    """A professional and an insurer are refused by the rules as they stand, and stand in the journal."""
-    refused(await consent.call("GET", f"/fhir/{path}", actor=MOREAU), 403, "not-for-you")
+async def test_an_insurer_reads_neither_choices_nor_traces(consent: Viewing, path: str) -> None:
+    """He is refused by the rules, and stands in the journal."""
     refused(await consent.call("GET", f"/fhir/{path}", actor=INSURER), 403, "red-line")
-    asked = [each.outcome.verdict for each in consent.journal.entries[RECORD] if each.outcome]
-    assert asked == ["refused", "red-line"]
+    assert [each.outcome.verdict for each in consent.journal.entries[RECORD] if each.outcome] == ["red-line"]
 
 
-async def test_a_professional_finds_what_he_asked_and_nobody_else(permitting: Viewing) -> None:
-    """Whomever he names: his own flows, by himself, and never what came of them."""
-    await permitting.deposit(paper(), by=COLLEAGUE)
-    for actor in (MOREAU, PETIT, MOREAU):
-        await permitting.decide.one(flow(actor, Action.LIST))
-    for query in ("", f"?agent={PETIT.id}", f"?agent={MOREAU.id}"):
-        told = await found(permitting, f"AuditEvent{query}", actor=MOREAU)
-        assert {each["agent"][0]["who"]["identifier"]["value"] for each in told} == {MOREAU.id}
-        assert [each["subtype"][-1]["code"] for each in told][-2:] == ["list", "list"]
-        assert not any("outcome" in each for each in told)
-    theirs = next(each for each in permitting.journal.entries[RECORD] if each.flow and each.flow.actor == PETIT)
-    refused(await permitting.call("GET", f"/fhir/AuditEvent/{theirs.cause}", actor=MOREAU), 404, "not-found")
-    after = await permitting.call("GET", f"/fhir/AuditEvent?_after={theirs.cause}", actor=MOREAU)
-    refused(after, 400, "after-unknown")
-
-
-async def test_a_professional_cannot_tell_a_refusal_by_his_traces(permitting: Viewing) -> None:
-    """An allowed list, a blocked one and a read of a hidden document leave the same traces, but for id and time."""
-    document = await permitting.deposit(paper(), by=COLLEAGUE)
-    await permitting.told("POST", "/directives", {"kind": "authorise", "professional": "99700000001"})
-    told: list[list[bytes]] = []
-    for change in (None, {"kind": "hide", "document": document}, BLOCK):
-        if change:
-            await permitting.told("POST", "/directives", change)
-        for asked in (flow(MOREAU, Action.LIST), flow(MOREAU, Action.READ, document)):
-            await permitting.decide.one(asked)
-        _, read, listed = (await found(permitting, "AuditEvent?_count=3", actor=MOREAU))[:3]
-        told.append([orjson.dumps({**each, "id": "", "recorded": ""}) for each in (read, listed)])
-    verdicts = [e.outcome.verdict for e in permitting.journal.entries[RECORD] if e.outcome and e.flow
-                and e.flow.actor == MOREAU and e.flow.action in {Action.LIST, Action.READ}]  # fmt: skip
-    assert verdicts == ["allowed"] * 2 + ["refused"] * 4
-    assert told[0] == told[1] == told[2]
-
-
-async def test_a_professional_s_link_does_not_count_others(
-    permitting: Viewing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However much others did, his page has a link only where there is more of his own."""
-    monkeypatch.setattr(read_traces, "MOST_LOOKED_AT", 4)
-    await permitting.decide.one(flow(MOREAU, Action.LIST))
-    for _ in range(9):
-        await permitting.decide.one(flow(PETIT, Action.LIST))
-    bundle = await permitting.told("GET", "/fhir/AuditEvent", actor=MOREAU)
-    assert [each["relation"] for each in bundle["link"]] == ["self"]
-
-
-def _flows_of(consent: Viewing, actor: Actor) -> Iterator[Action]:
-    return (e.flow.action for e in consent.journal.entries[RECORD] if e.flow and e.flow.actor.id == actor.id)
-
-
-async def test_another_action_may_be_asked_of_professionals() -> None:
-    """Under which action a professional reads his traces is said in one place."""
-    consent = Viewing(reads={"professional": Action.READ_DIRECTIVES})
-    await consent.call("GET", "/fhir/AuditEvent", actor=MOREAU)
-    await consent.call("GET", "/fhir/AuditEvent")
-    assert list(_flows_of(consent, MOREAU)) == [Action.READ_DIRECTIVES]
-    assert list(_flows_of(consent, CAMILLE)) == [Action.READ_JOURNAL]
+async def test_an_entry_is_told_by_the_rules_that_judged_it(consent: Viewing, tmp_path: Path) -> None:
+    """A rule that was written anew since speaks its old sentence about what it decided then."""
+    folder = copytree(POLICIES, tmp_path / "policies")
+    file = folder / "legal_basis.cedar"
+    sentence = RULES["not-authorised"].sentence
+    file.write_text(file.read_text(encoding="utf-8").replace(sentence, "Ancienne phrase."), encoding="utf-8")
+    old = Bundle.read(folder)
+    await consent.bundles.keep(Kept(old, (), opening()))
+    await consent.decide.one(flow(PETIT, Action.LIST))
+    before = consent.journal.entries[RECORD].pop()
+    consent.journal.entries[RECORD].append(replace(before, policies=old.digest))
+    told = (await found(consent, f"AuditEvent?agent={PETIT.id}"))[0]
+    assert told["outcomeDesc"].endswith("Refusé. Ancienne phrase.")
+    rule = told["entity"][-1]
+    assert (rule["description"], rule["detail"][0]["valueString"]) == ("Ancienne phrase.", old.digest)
+    assert await consent.told("GET", f"/fhir/AuditEvent/{told['id']}") == told

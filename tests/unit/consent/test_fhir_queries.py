@@ -66,7 +66,13 @@ def test_what_is_no_date_is_refused(value: str) -> None:
 @pytest.mark.parametrize("name", ["agent", "agent.identifier", "agent:identifier"])
 def test_an_agent_is_one_however_the_number_is_written(name: str, value: str) -> None:
     """With or without its system, with or without the leading 8."""
-    assert parse_search([(name, value)], *KNOWN).wanted.agent == "899700000001"
+    assert parse_search([(name, value)], *KNOWN).wanted.agents == {"899700000001"}
+
+
+@pytest.mark.parametrize("value", ["750000001", "1750000001", "urn:oid:1.2.250.1.71.4.2.2|1750000001"])
+def test_an_organisation_is_one_however_its_number_is_written(value: str) -> None:
+    """FINESS, or '1' + FINESS as an AuditEvent names it."""
+    assert "750000001" in parse_search([("agent", value)], *KNOWN).wanted.agents
 
 
 def test_what_is_understood_goes_into_links_but_the_patient() -> None:
@@ -75,7 +81,7 @@ def test_what_is_understood_goes_into_links_but_the_patient() -> None:
         [("patient.identifier", "urn:oid:x|y"), ("agent", "z"), ("_count", "7"), ("_sort", "-date"),
          ("_format", "json"), ("_after", "e"), ("date", "")], *KNOWN,
     )  # fmt: skip
-    assert search.wanted == Wanted(agent="z", count=7, after="e")
+    assert search.wanted == Wanted(agents=frozenset({"z"}), count=7, after="e")
     assert search.patients == ("urn:oid:x|y",)
     assert [name for name, _ in search.used] == ["agent", "_count", "_sort", "_format", "_after"]
 

@@ -1,8 +1,9 @@
 """Directives as Consent, entries as AuditEvent: valid FHIR; the patient's in full, a professional's without answers."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import orjson
 import pytest
@@ -12,12 +13,14 @@ from fhir.resources.R4B.consent import Consent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.consent.domain.entry import Entry, Outcome
+from services.consent.domain.entry import Entry, Outcome, Repeated, Reviewing
 from services.consent.domain.flow import Action, Actor, Care, Change, DirectiveKind, Reason
-from services.consent.domain.record import Directive
+from services.consent.domain.record import Directive, Record
+from services.consent.domain.representation import Holder, Representation
 from services.consent.fhir.audit_events import audit_event, own_trace
 from services.consent.fhir.capability import capability_statement
 from services.consent.fhir.consents import consent
+from services.consent.phrases import entry_view
 from tests.unit.consent.lives import STEPS, lived
 from tests.unit.consent.people import (
     ABSENT,
@@ -33,7 +36,9 @@ from tests.unit.consent.people import (
     RECORD,
     RULES,
     Book,
+    entry,
     flow,
+    opening,
     paper,
 )
 
@@ -86,6 +91,8 @@ def test_a_consent_names_the_record_and_nobody_s_number() -> None:
         "type": "Patient",
         "identifier": {"system": "https://carnet.example/fhir/NamingSystem/record", "value": RECORD},
     }
+    # Who said it, she or whoever acts for her, stands in the AuditEvent of its entry.
+    assert "performer" not in found
     assert found["dateTime"] == "2026-05-28T20:26:40.000Z"
     assert found["provision"]["period"] == {"start": "2026-05-28T20:26:40.000Z", "end": "2026-05-29T20:26:40.000Z"}
 
@@ -240,6 +247,67 @@ def test_what_nobody_asked_for_is_carnet_s_own(book: Book) -> None:
     assert (as_event(book)["action"], as_event(book)["outcome"]) == ("D", "0")
 
 
+_ACCESS = "f" * 32
+_LOOKED = Reviewing(_ACCESS, NOW, replace(MOREAU, profession="dpo", name="Déléguée Exemple"))
+_REPEATED = Repeated(_ACCESS, MOREAU, Action.LIST, "TREAT", "refused", 12, NOW - 60_000, NOW)
+_WITHOUT_FLOW: dict[Any, tuple[str, str, dict[str, Any]]] = {
+    "opened": ("110110", "C", {}),
+    "represented": ("110110", "U", {"representation": Representation(1, True, False, (Holder("r", "parent", ()),))}),
+    "abandoned": ("110110", "D", {"about": ABSENT}),
+    "revealed": ("110110", "U", {"about": ABSENT}),
+    "looked-at-review": ("110101", "R", {"reviewing": _LOOKED}),
+    "told-doctor": ("110101", "R", {"reviewing": replace(_LOOKED, by=PETIT)}),
+    "repeated": ("110113", "E", {"repeated": _REPEATED}),
+    "reviewed": ("110101", "U", {"reviewing": replace(_LOOKED, answer="Rien à redire à cela.", justified=True)}),
+}
+
+
+@pytest.mark.parametrize("kind", _WITHOUT_FLOW)
+def test_every_kind_of_entry_is_an_event_of_its_own(kind: Any) -> None:
+    """A type and an action that mean it, success, the person, and the sentence that her journal says."""
+    what, done, more = _WITHOUT_FLOW[kind]
+    written = replace(opening(), kind=kind, **more)
+    found = audit_event(written, BASE, RULES)
+    AuditEvent.model_validate(orjson.loads(orjson.dumps(found)))
+    assert (found["type"]["code"], found["action"]) == (what, done)
+    assert found["outcome"] == ("4" if kind == "repeated" else "0")
+    assert [each["code"] for each in found["subtype"]] == [kind]
+    assert found["outcomeDesc"] == entry_view(written, RULES)["phrase"]
+    assert found["entity"][0]["what"]["identifier"]["value"] == RECORD
+    named = [each["what"]["reference"] for each in found["entity"][1:]]
+    document = f"{BASE}/fhir/DocumentReference/{RECORD}-{ABSENT}"
+    assert named == (
+        [document] if "about" in more else [f"AuditEvent/{_ACCESS}"] if more.keys() & {"reviewing", "repeated"} else []
+    )
+
+
+def test_no_kind_of_entry_is_without_its_event() -> None:
+    """Those of the public record, which is nobody's, are no patient's; a new kind is thought of here."""
+    assert {*_WITHOUT_FLOW, "decision", "activated"} == set(get_args(get_type_hints(Entry)["kind"]))
+
+
+def test_a_number_of_refusals_says_whose_how_many_and_when() -> None:
+    """Who asked again, what for, how often, from when to when; beyond a red line, it is as serious as the first."""
+    found = audit_event(replace(opening(), kind="repeated", repeated=_REPEATED), BASE, RULES)
+    assert (found["agent"][0]["name"], found["purposeOfEvent"][0]["coding"][0]["code"]) == ("Dr Moreau", "TREAT")
+    assert found["period"] == {"start": "2026-05-28T20:25:40.000Z", "end": "2026-05-28T20:26:40.000Z"}
+    assert details(found["entity"][1]) == {"repeated": "12"}
+    red = replace(_REPEATED, verdict="red-line")
+    assert audit_event(replace(opening(), kind="repeated", repeated=red), BASE, RULES)["outcome"] == "8"
+
+
+def test_an_officer_is_the_one_who_looked_or_answered() -> None:
+    """Who reviewed an access in an emergency, for which organisation, and whether it was found justified."""
+    looked = audit_event(replace(opening(), kind="looked-at-review", reviewing=_LOOKED), BASE, RULES)
+    asker, place, *_ = looked["agent"]
+    assert (asker["name"], asker["requestor"], place["who"]["display"]) == ("Déléguée Exemple", True, "Cabinet Moreau")
+    assert "detail" not in looked["entity"][1]
+    said = replace(_LOOKED, answer="Rien à redire à cela.", justified=False)
+    answered = audit_event(replace(opening(), kind="reviewed", reviewing=said), BASE, RULES)
+    assert details(answered["entity"][1]) == {"justified": "false"}
+    assert "Rien à redire à cela." in answered["outcomeDesc"]
+
+
 def test_a_rule_that_is_gone_keeps_its_name(book: Book) -> None:
     """An entry of an older version of the rules is told without a sentence that nobody has any more."""
     book.ask(flow(MOREAU, Action.LIST))
@@ -309,6 +377,18 @@ def test_a_professional_s_trace_says_what_was_asked(book: Book) -> None:
     assert found["entity"][1]["what"]["reference"].endswith(ABSENT)
     assert found["agent"][0]["who"]["identifier"]["value"] == MOREAU.id
     assert "policy" not in found["agent"][0]
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_whatever_a_professional_asked_his_trace_says_it_to_him(action: Action) -> None:
+    """In a sentence of its own, of what he asked and not of what was done, and with a FHIR action that means it."""
+    asked = flow(MOREAU, action, ABSENT, purpose="BTG", reason=Reason("coma", "Patiente inconsciente"))
+    found = _trace(entry(Record(RECORD), asked, Outcome("refused", "blocked"), NOW))
+    assert re.match(r"Vous avez (demandé|déclaré|relu) [^.]+\.$", found["outcomeDesc"])
+    assert found["purposeOfEvent"][0]["text"] == "Patiente inconsciente"
+    others = {_trace(entry(Record(RECORD), flow(MOREAU, each), Outcome("refused", "blocked"), NOW))["outcomeDesc"]
+              for each in Action if each is not action}  # fmt: skip
+    assert found["outcomeDesc"] not in others
 
 
 def test_the_capability_statement_is_valid() -> None:

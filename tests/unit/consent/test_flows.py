@@ -10,12 +10,13 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from pydantic import ValidationError
 
 from chassis.hearing import Heard, Judged
 from chassis.sealing import digest
 from chassis.tokens import AccessToken, Application, Organisation, Representative, TokenVerifier, issue, signing_jwk
 from chassis.trust import Certificate
-from contracts.consent import Action, DepositAttributes, FlowAnswer, FlowQuestion
+from contracts.consent import MAX_RESOURCES, Action, DepositAttributes, FlowAnswer, FlowQuestion
 from services.consent.domain.flow import Action as OwnAction
 from services.consent.domain.flow import Actor, Change
 from services.consent.flows import Judge
@@ -171,6 +172,16 @@ async def _opposed(room: Room) -> str:
     document = (await room.deposit(MOREAU)).grants[0].document
     await room.say(Change("oppose"))
     return document
+
+
+async def test_a_list_of_the_whole_record_covers_more_than_a_flow_may_name(room: Room) -> None:
+    """A hundred and one documents: named they are no question, listed they all come."""
+    for number in range(MAX_RESOURCES + 1):
+        await room.deposit(name=f"paper {number}")
+    listed = await room.answer(CAMILLE, Action.LIST)
+    assert len(listed.grants) == MAX_RESOURCES + 1
+    with pytest.raises(ValidationError):
+        await room.answer(CAMILLE, Action.LIST, *(each.document for each in listed.grants))
 
 
 @pytest.mark.parametrize("action", [Action.READ, Action.LIST])

@@ -108,6 +108,7 @@ _STRANGE = [
     *(_heir(action=each, deceased=False, requested=False) for each in _NOT_AN_HEIRS),
     _heir(action=Action.READ, deceased=False),
     _heir(action=Action.DEPOSIT),
+    _heir(action=Action.READ_OWN_TRACES),
     # What it takes to look, or to be refused it, is not what it takes to ask.
     *(
         _reading("professional", action=Action.ASK_AS_HEIR, evidence=each)

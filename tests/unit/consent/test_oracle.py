@@ -52,7 +52,9 @@ _LIKELY = st.sampled_from(
         "looks": st.tuples(_CARES, _LOOKS, st.just("TREAT")),
         "breaks": st.tuples(_CARES, _LOOKS, st.sampled_from(["BTG", "ETREAT"])),
         "writes": st.tuples(
-            _CARES, st.sampled_from([Action.DEPOSIT, Action.ANNOUNCE] + [Action.DECLARE_CARE] * 3), st.just("TREAT")
+            _CARES,
+            st.sampled_from([Action.DEPOSIT, Action.ANNOUNCE, Action.READ_OWN_TRACES] + [Action.DECLARE_CARE] * 3),
+            st.just("TREAT"),
         ),
         "reads": st.tuples(st.just("patient"), _SEEN, st.just("PATRQT")),
         "governs": st.tuples(st.just("patient"), _ACTIONS, st.just("PATRQT")),
@@ -150,7 +152,7 @@ _STEPS = st.one_of(
               st.sampled_from([None, "stay"])),
     st.tuples(st.just("ask"), _PEOPLE, _ACTIONS, st.lists(_AT, max_size=2), st.sampled_from(
               ["", "", "", "TREAT", "BTG", "ETREAT", "PREVENT", "COVERAGE", "XYZ"]), st.booleans(),
-              st.sampled_from([0, 599, 600, 601, -1]), st.sampled_from([None, "influenza"]), _NO),
+              st.sampled_from([0, 599, 600, 601, -5, -6]), st.sampled_from([None, "influenza"]), _NO),
     st.tuples(st.just("secretly"), _CAREGIVERS, st.sampled_from([Action.LIST, Action.READ, Action.DEPOSIT]),
               st.sampled_from(["INVISIBLE_REPRESENTANTS_LEGAUX", ""]), _AT),
     st.tuples(st.just("represent"), st.sampled_from([(), (PARENT,), (PARENT, CAREGIVER)]), st.sampled_from(

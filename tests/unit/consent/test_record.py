@@ -1,6 +1,7 @@
 """A record is what its journal says: each directive, its end, and what time does to labels."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from services.consent.domain.entry import Outcome
 from services.consent.domain.flow import Action, Actor, Care
 from services.consent.domain.judging import MOST_CARE_MS
-from services.consent.domain.record import EVIDENCE, PRESETS, UNANNOUNCED_MS, Record, traits
+from services.consent.domain.record import EVIDENCE, PRESETS, Record, month_after, traits
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
     DAY,
+    MONTH,
     MOREAU,
     NOW,
     ORGANISATION,
@@ -327,8 +329,8 @@ def test_an_unannounced_result_shows_itself_after_31_days(book: Book) -> None:
     """R.1111-53: the label goes by itself, to the millisecond, and no other label does."""
     book.deposit(paper(visibility=("INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX")))
     (document,) = book.record.documents.values()
-    assert document.visibility_at(NOW + UNANNOUNCED_MS - 1) == ("INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX")
-    assert document.visibility_at(NOW + UNANNOUNCED_MS) == ("INVISIBLE_REPRESENTANTS_LEGAUX",)
+    assert document.visibility_at(NOW + MONTH - 1) == ("INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX")
+    assert document.visibility_at(NOW + MONTH) == ("INVISIBLE_REPRESENTANTS_LEGAUX",)
 
 
 def test_a_refused_change_changes_nothing() -> None:
@@ -376,3 +378,17 @@ def test_folding_from_scratch_gives_the_same_state(book: Book) -> None:
     book.say("hide", document)
     book.say("block", PERSON)
     assert folded(book.entries) == book.record
+
+
+@pytest.mark.parametrize(("day", "later"), [
+    ("2026-05-28T12:00:00+02:00", "2026-06-28T12:00:00+02:00"),
+    ("2026-01-31T08:00:00+01:00", "2026-02-28T08:00:00+01:00"),
+    ("2028-01-30T08:00:00+01:00", "2028-02-29T08:00:00+01:00"),
+    ("2026-12-15T00:30:00+01:00", "2027-01-15T00:30:00+01:00"),
+    ("2026-03-10T09:00:00+01:00", "2026-04-10T09:00:00+02:00"),
+    ("2026-10-01T00:00:00.123+02:00", "2026-11-01T00:00:00.123+01:00"),
+])  # fmt: skip
+def test_a_month_is_one_of_the_calendar(day: str, later: str) -> None:
+    """R.1111-53 says a month: the same day of the next one on the wall in Paris, its last where it is shorter."""
+    since, end = (int(datetime.fromisoformat(each).timestamp() * 1000) for each in (day, later))
+    assert month_after(since) == end

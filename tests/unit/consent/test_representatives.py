@@ -11,7 +11,7 @@ from services.consent.domain.delegation import read_delegations
 from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import Action, Actor, Care, Change
 from services.consent.domain.previewing import known_to, scene, see
-from services.consent.domain.record import UNANNOUNCED_MS, Record, confidence
+from services.consent.domain.record import Record, confidence
 from services.consent.domain.rules import RulesBroken
 from services.consent.domain.viewers import representatives
 from services.consent.phrases import entry_view
@@ -20,6 +20,7 @@ from tests.unit.consent.people import (
     CAREGIVER,
     COLLEAGUE,
     DAY,
+    MONTH,
     MOREAU,
     NOTICES,
     OTHER_PARENT,
@@ -202,7 +203,7 @@ def test_a_result_that_is_both_opens_for_her_alone() -> None:
     assert judged(book, MOREAU, Action.ANNOUNCE, both)[0] == "allowed"
     assert seen(book, "representative") == before
     assert book.ask(flow(CAMILLE, Action.READ, both)).outcome.allowed == (both,)
-    book.now += UNANNOUNCED_MS
+    book.now += MONTH
     assert book.ask(flow(PARENT, Action.LIST)).outcome.count == 0
 
 

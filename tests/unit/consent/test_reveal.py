@@ -8,7 +8,7 @@ import pytest
 from chassis.sealing import Unsealable
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Action
-from services.consent.domain.record import UNANNOUNCED_MS, Record
+from services.consent.domain.record import Record
 from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
 from services.consent.ports import Fate, OutcomeUnknown, Unconfirmed
@@ -16,7 +16,7 @@ from services.consent.use_cases.decide import Decide
 from services.consent.use_cases.question_deposits import QuestionDeposits
 from services.consent.use_cases.reveal_documents import RevealDocuments
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys, MemorySnapshots, Unchanging
-from tests.unit.consent.people import MOREAU, NOW, OTHER_RECORD, RECORD, RULES, flow, folded, opening, paper
+from tests.unit.consent.people import MONTH, MOREAU, NOW, OTHER_RECORD, RECORD, RULES, flow, folded, opening, paper
 
 SECRET = paper("secret", visibility=("INVISIBLE_PATIENT",))
 IN_FORCE = Unchanging(RULES)
@@ -78,7 +78,7 @@ def house() -> House:
 async def test_a_result_is_revealed_once_its_month_is_over(house: House) -> None:
     """Not a moment before; then by one entry of the main stream, which opens the document's own stream."""
     document = await house.deposit()
-    house.now = NOW + UNANNOUNCED_MS - 1
+    house.now = NOW + MONTH - 1
     assert await house.reveal()() == 0
     assert house.revealed() == []
     house.now += 1
@@ -92,7 +92,7 @@ async def test_a_result_is_revealed_once_its_month_is_over(house: House) -> None
 async def test_processes_that_sweep_at_once_tell_it_once(house: House) -> None:
     """The journal takes one entry of the cause; the others find the mark gone."""
     await house.deposit()
-    house.now += UNANNOUNCED_MS
+    house.now += MONTH
     await asyncio.gather(*(house.reveal()() for _ in range(8)))
     assert len(house.revealed()) == 1
     assert house.keys.visible_at == {}
@@ -104,7 +104,7 @@ async def test_what_a_professional_announced_is_not_told_again(house: House) -> 
     announced = await house.decide.one(flow(MOREAU, Action.ANNOUNCE, document))
     assert announced.outcome is not None
     assert announced.outcome.verdict == "allowed"
-    house.now += UNANNOUNCED_MS
+    house.now += MONTH
     await house.reveal()()
     assert house.revealed() == []
     assert house.keys.visible_at == {}
@@ -113,7 +113,7 @@ async def test_what_a_professional_announced_is_not_told_again(house: House) -> 
 async def test_a_process_that_died_before_the_mark_went_writes_no_second_entry(house: House) -> None:
     """The entry stands; whoever comes after it only takes the mark."""
     document = await house.deposit()
-    house.now += UNANNOUNCED_MS
+    house.now += MONTH
     await house.reveal()()
     house.keys.visible_at[RECORD, document] = house.now
     await house.reveal()()
@@ -127,7 +127,7 @@ async def test_a_row_whose_clock_was_another_s_waits_and_is_not_counted(house: H
     house.keys.visible_at[RECORD, document] = NOW
     assert await house.reveal()() == 0
     assert house.revealed() == []
-    house.now += UNANNOUNCED_MS
+    house.now += MONTH
     assert await house.reveal()() == 1
 
 
@@ -135,7 +135,7 @@ async def test_a_record_that_cannot_be_read_silences_no_other(house: House) -> N
     """Its document stays due, the error is said, and the next record's is revealed."""
     damaged = await house.deposit(OTHER_RECORD)
     await house.deposit()
-    house.now += UNANNOUNCED_MS
+    house.now += MONTH
     assert await house.reveal(Damaged)() == 1
     assert len(house.revealed()) == 1
     assert list(house.keys.visible_at) == [(OTHER_RECORD, damaged)]
@@ -146,7 +146,7 @@ async def test_an_insert_of_which_the_database_said_nothing_is_tried_again(
 ) -> None:
     """The sweep goes on, and the next round finds the entry that stood after all."""
     await house.deposit()
-    house.now += UNANNOUNCED_MS
+    house.now += MONTH
     append = house.journal.append
 
     async def silent(entries: list[Entry]) -> list[Fate]:

@@ -343,6 +343,6 @@ def test_every_kind_of_entry_has_a_sentence() -> None:
     """A kind that this test does not know has none yet."""
     assert set(get_args(Kind)) == {"opened", "represented", "decision", "abandoned", "revealed", "activated",
                                     "looked-at-review",
-                                    "reviewed", "told-doctor"}  # fmt: skip
+                                    "reviewed", "told-doctor", "repeated"}  # fmt: skip
     assert get_type_hints(Entry)["kind"] == Kind
     assert closing_cause("f") == "reviewed-f"

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import Action, Flow
-from services.consent.domain.record import UNANNOUNCED_MS
 from services.consent.phrases import entry_view
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
     DAY,
     INSURER,
+    MONTH,
     MOREAU,
     NOTICES,
     PERSON,
@@ -118,7 +118,7 @@ def test_an_announcement_opens_its_stream_whole(book: Book) -> None:
 def test_a_month_opens_it_too(book: Book) -> None:
     """R.1111-53: after a month nobody's announcement is needed, and what is asked then goes into the main stream."""
     document = book.deposit(SECRET, by=COLLEAGUE)
-    book.now += UNANNOUNCED_MS - 1
+    book.now += MONTH - 1
     assert all(each["stream"] == MAIN for each in read(book))
     book.now += 1
     assert [each["stream"] for each in read(book)].count(document) == 1

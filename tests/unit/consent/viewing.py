@@ -1,6 +1,5 @@
 """Consent's whole interface on ports in memory: one open record, a clock that a test moves, and its callers."""
 
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +10,13 @@ from chassis.tokens import TokenVerifier
 from chassis.web import create_app
 from services.consent.__main__ import SERVICE
 from services.consent.acquaintances import Acquaintances
-from services.consent.domain.flow import Action, Actor, ActorKind, Deposit
+from services.consent.domain.flow import Action, Actor, Deposit
 from services.consent.domain.rules import Rules
 from services.consent.in_force import Archive
 from services.consent.ledger import Ledger
 from services.consent.own_flows import OwnFlows
+from services.consent.repeats import Repeats
+from services.consent.settings import RepeatsSettings
 from services.consent.use_cases.ask_as_heir import AskAsHeir
 from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.decide import Decide
@@ -33,28 +34,35 @@ from tests.unit.consent.memory import (
     MemoryKeys,
     MemoryProjection,
     MemorySnapshots,
+    MemoryWindows,
     Unchanging,
 )
 from tests.unit.consent.people import CAMILLE, RECORD, RULES, flow, opening
 from tests.unit.consent.test_flows import KEY, access_token, now_ms
 
+WINDOW_MS = RepeatsSettings().seconds * 1000
+
 
 class Viewing:
-    """Every route that consent serves, as `python -m services.consent serve` puts them together."""
+    """Every route that consent serves, as `python -m services.consent serve` puts them together.
 
-    def __init__(self, rules: Rules = RULES, reads: Mapping[ActorKind, Action] | None = None) -> None:
-        self.journal, self.ahead = MemoryJournal(), 0
+    `counting`: refusals that repeat are told by their number.
+    """
+
+    def __init__(self, rules: Rules = RULES, *, counting: bool = False) -> None:
+        self.journal, self.bundles, self.ahead = MemoryJournal(), MemoryBundles(), 0
         self.journal.entries[RECORD] = [opening()]
         ledger, verifier = Ledger(self.journal, MemorySnapshots()), TokenVerifier()
         in_force = Unchanging(rules)
         verifier.use({"keys": [KEY.as_dict(private=False)]})
-        self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self.clock)
+        repeats = Repeats(MemoryWindows(self.journal), WINDOW_MS) if counting else None
+        self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self.clock, repeats=repeats)
         flows, met = OwnFlows(self.decide, MemoryProjection()), Acquaintances(self.journal)
         changing = ChangeDirectives(flows, ledger, self.clock)
         room: Any = SimpleNamespace(
             clock=self.clock,
             in_force=in_force,
-            archive=Archive(MemoryBundles()),
+            archive=Archive(self.bundles),
             verifier=verifier,
             settings=SimpleNamespace(public_base="https://carnet.test"),
             change_directives=changing,
@@ -63,7 +71,7 @@ class Viewing:
             ask_as_heir=AskAsHeir(flows),
             read_directives=ReadDirectives(flows, ledger, self.clock),
             read_journal=ReadJournal(flows, ledger, self.journal, self.clock),
-            read_traces=ReadTraces(flows, self.journal, reads),
+            read_traces=ReadTraces(flows, ledger, self.journal, self.clock, WINDOW_MS),
             preview_change=PreviewChange(
                 flows, ledger, changing, acquaintances=met, in_force=in_force, clock=self.clock
             ),

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from chassis.limits import Limits
+from chassis.settings import LimitSettings
 from chassis.tokens import TokenVerifier, issue
 from chassis.web import create_app
 from services.documents.__main__ import SERVICE
 from services.documents.bootstrap import Room
 from tests.unit.chassis.asgi import Answer, ask
-from tests.unit.chassis.test_tokens import KEY, token
+from tests.unit.chassis.test_limits import KEY, OTHER, token
 
 CANARY = "CANARY-279035121518989"
 
@@ -78,6 +80,52 @@ async def test_beside_fhir_an_error_is_a_problem(app: FastAPI, path: str) -> Non
     """What does not stand under /fhir is told as a problem document."""
     answer = await ask(app, "GET", path)
     assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+class _Asked:
+    """A use case that finds nothing, and remembers that it was asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    async def __call__(self, *_: Any) -> Any:
+        self.times += 1
+        return []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/fhir/DocumentReference"),
+        ("GET", "/fhir/DocumentReference"),
+        ("POST", "/fhir/DocumentReference/_search"),
+        ("GET", f"/fhir/DocumentReference/{'a' * 26}-{'a' * 26}"),
+        ("GET", f"/fhir/Binary/{'a' * 26}-{'a' * 26}"),
+    ],
+)
+async def test_who_asks_too_often_is_told_so_before_anything_is_asked(method: str, path: str) -> None:
+    """Every route of a flow: 429 in FHIR's form with Retry-After, alike for any record, and consent hears nothing."""
+    verifier, asked = TokenVerifier(), _Asked()
+    verifier.use({"keys": [KEY.as_dict(private=False)]})
+    room = SimpleNamespace(
+        settings=SimpleNamespace(public_base="http://carnet.example"), verifier=verifier,
+        deposit=asked, list_documents=asked, read_document=asked,
+    )  # fmt: skip
+    limits = Limits(LimitSettings(professional_per_minute=1), lambda: 0.0)
+    app = create_app(SERVICE.name, SERVICE.routers(_typed(room)), {}, SERVICE.dialects, limits=limits)
+
+    async def called(**said: Any) -> Answer:
+        headers = {"authorization": f"Bearer {issue(token(**said), KEY)}", "content-type": "application/fhir+json"}
+        return await ask(app, method, path, b"{" + CANARY.encode(), headers)
+
+    assert (await called()).status != 429
+    before = asked.times
+    refused = [await called(), await called(record=OTHER)]
+    for answer in refused:
+        told(answer, 429, "too-many-requests", "throttled")
+        assert answer.headers["retry-after"] == "60"
+    assert refused[0].body == refused[1].body
+    assert asked.times == before
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from services.identity.domain.links import (
     Refused,
     require_alone,
     require_links,
+    require_open,
     require_person,
-    require_scope,
 )
 from services.identity.domain.people import Application, Kind, Person, Professional, Status, Traits
 
@@ -71,22 +71,13 @@ async def test_an_application_alone_has_its_kinds_purposes(kind: Kind) -> None:
         assert refused.value.slug == ("nobody-behind" if behind else "purpose-not-allowed")
 
 
-async def test_an_officer_asks_for_every_record_and_for_no_patient() -> None:
-    """A professional asks for either, in the open; of every record there is neither a secret nor an emergency."""
-    officer = replace(DOCTOR, rpps=None, profession="dpo", internal_id="489999011/dpo")
-    require_scope(officer, "TREAT", secret=False, every_record=True)
-    for every in (True, False):
-        require_scope(DOCTOR, "TREAT", secret=False, every_record=every)
-    for who, purpose, secret, every, slug in (
-        (officer, "TREAT", False, False, "officer-without-patients"),
-        (officer, "BTG", False, False, "officer-without-patients"),
-        (officer, "BTG", False, True, "purpose-not-allowed"),
-        (DOCTOR, "BTG", False, True, "purpose-not-allowed"),
-        (DOCTOR, "TREAT", True, True, "purpose-not-allowed"),
-    ):
+async def test_a_token_of_every_record_is_for_the_open_alone() -> None:
+    """Of every record there is neither a secret consultation nor an emergency."""
+    require_open("TREAT", secret=False)
+    for purpose, secret in (("TREAT", True), ("BTG", False), ("ETREAT", False)):
         with pytest.raises(Refused) as refused:
-            require_scope(who, purpose, secret=secret, every_record=every)
-        assert refused.value.slug == slug
+            require_open(purpose, secret=secret)
+        assert refused.value.slug == "purpose-not-allowed"
 
 
 @pytest.mark.parametrize("status", sorted(set(get_args(Status)) - {"qualified"}))
