@@ -4,26 +4,28 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
 from services.consent.bootstrap import Room
+from services.consent.codes_page import HEADERS, codes_page
 from services.consent.domain.codes import MOST_CODES, code_digest
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Care, Change, Evidence
-from services.consent.domain.judging import MOST_CARE_MS
+from services.consent.domain.judging import USUAL_CARE_MS
 from services.consent.domain.record import Directive
 from services.consent.domain.rules import Rules
 from services.consent.flows import actor_of
 from services.consent.own_flows import Asking, Refused
-from services.consent.phrases import entry_view
+from services.consent.phrases import entry_view, relation_view
 from services.consent.ports import OutcomeUnknown, RecordUnknown, RulesUnsettled, UnknownRules
 from services.consent.use_cases.change_directives import AlreadyOver, NothingSuch, TooMany
 from services.consent.use_cases.decide import Contended
-from services.consent.use_cases.declare_care import WrongCode, WrongTime
+from services.consent.use_cases.declare_care import OwnWordTooOften, WrongCode, WrongTime
 
 _T = TypeVar("_T")
 _RPPS_DIGITS, _DAY_MS = 11, 86_400_000
@@ -106,7 +108,10 @@ class DirectiveBody(BaseModel):
 
 
 class CareBody(BaseModel):
-    """A care relation that a professional declares; without `until`, the longest that its evidence may last."""
+    """A care relation as a professional, or of a stay the establishment, declares it.
+
+    Without `until` it lasts as long as its evidence may; by a code, for the day of a consultation (R.1111-46).
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -122,7 +127,7 @@ class CareBody(BaseModel):
 
     def care(self, record: str, now: int) -> Care:
         """Return the domain's word for it."""
-        until = int(self.until.timestamp() * 1000) if self.until else now + MOST_CARE_MS[self.evidence]
+        until = int(self.until.timestamp() * 1000) if self.until else now + USUAL_CARE_MS[self.evidence]
         return Care(self.evidence, until, code_digest(record, self.code) if self.code else None)
 
 
@@ -167,20 +172,37 @@ def router(room: Room) -> APIRouter:
     @routes.get("/directives")
     async def directives(caller: Token) -> dict[str, Any]:
         found = await tried(room, room.read_directives(asking(caller)))
-        return {"directives": [_directive(each) for each in found]}
+        return {
+            "directives": [_directive(each) for each in found.directives],
+            "care": [relation_view(each) for each in found.care],
+        }
 
-    @routes.post("/codes", status_code=201)
-    async def codes(body: CodesBody, caller: Token) -> dict[str, Any]:
+    @routes.post("/codes", response_model=None)
+    async def codes(body: CodesBody, caller: Token, request: Request) -> Response:
+        """Make codes and tell them, this once: to a program in JSON, to a person as a page that prints."""
         until = room.clock() + body.days * _DAY_MS
         decided, made = await tried(room, room.make_codes(asking(caller), body.count, until))
-        return {"id": decided.flow.id, "codes": list(made), "until": _at(until)}
+        accept = request.headers.get("accept", "").lower()
+        once = {"Cache-Control": "no-store", "Vary": "Accept"}
+        if "text/html" in accept and "application/json" not in accept:
+            return HTMLResponse(codes_page(made, until), 201, headers=HEADERS | once)
+        said = {"id": decided.flow.id, "codes": list(made), "until": _at(until)}
+        return JSONResponse(said, 201, headers=once)
 
     @routes.post("/care", status_code=202)
     async def care(body: CareBody, caller: Token) -> dict[str, Any]:
-        """Take a professional's declaration; the answer is the same whether the patient's choices let it count."""
+        """Take a declaration; the answer is the same whether the patient's choices let it count."""
         declared = body.care(caller.record, room.clock())
-        await tried(room, room.declare_care(asking(caller), declared))
-        return {"evidence": body.evidence, "until": _at(declared.until)}
+        flow = await tried(room, room.declare_care(asking(caller), declared))
+        # Under this name the stay's end is reported, whether it counted or not.
+        name = {"id": flow} if body.evidence == "admission" else {}
+        return name | {"evidence": body.evidence, "until": _at(declared.until)}
+
+    @routes.delete("/care/{stay}", status_code=202)
+    async def left(stay: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")], caller: Token) -> dict[str, Any]:
+        """Take the end of a stay; the answer is the same whether there was one."""
+        await tried(room, room.end_stay(asking(caller), stay))
+        return {"ended": stay}
 
     @routes.post("/announcements", status_code=202)
     async def announce(body: AnnouncementBody, caller: Token) -> dict[str, Any]:
@@ -222,6 +244,9 @@ async def tried(room: Room, work: Awaitable[_T]) -> _T:
         raise Problem(422, "care-time", "'until' is past, or further ahead than this evidence may last.") from None
     except WrongCode:
         raise Problem(422, "code-wrong", "This code is not valid: ask the patient for another one.") from None
+    except OwnWordTooOften:
+        rule = room.in_force.rules["own-word-too-often"]
+        raise Problem(409, rule.id, rule.sentence, rule=rule.id, law=rule.law) from None
     except RecordUnknown:
         raise Problem(503, "record-not-ready", "The record is being opened; try again in a moment.") from None
     except (OutcomeUnknown, Contended, RulesUnsettled):

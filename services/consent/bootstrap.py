@@ -49,6 +49,7 @@ from services.consent.use_cases.compare_rules import CompareRules
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
 from services.consent.use_cases.decide import Decide
 from services.consent.use_cases.declare_care import DeclareCare
+from services.consent.use_cases.end_stay import EndStay
 from services.consent.use_cases.make_codes import MakeCodes
 from services.consent.use_cases.note_beat import NoteBeat
 from services.consent.use_cases.open_record import OpenRecord
@@ -82,6 +83,7 @@ class Room:
     change_directives: ChangeDirectives
     make_codes: MakeCodes
     declare_care: DeclareCare
+    end_stay: EndStay
     ask_as_heir: AskAsHeir
     announce_document: AnnounceDocument
     reveal_documents: RevealDocuments
@@ -202,6 +204,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         change_directives=change_directives,
         make_codes=MakeCodes(change_directives),
         declare_care=DeclareCare(flows, ledger, now_ms),
+        end_stay=EndStay(flows),
         ask_as_heir=AskAsHeir(flows),
         announce_document=AnnounceDocument(flows),
         reveal_documents=RevealDocuments(ledger, inscribe, document_keys, now_ms),

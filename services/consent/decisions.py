@@ -19,7 +19,7 @@ DECISIONS = Counter(
 # A token's purpose and kind are identity's words; one that is not known here is no label: their vocabulary is small.
 _PURPOSES = frozenset({
     "TREAT", "ETREAT", "BTG", "PATRQT", "PREVENT", "NOTIFY", "COVERAGE", "HPAYMT", "CLMATTCH", "EMPLOYMENT", "HMARKT",
-    "COMMERCE",
+    "COMMERCE", "PATADMIN",
 })  # fmt: skip
 _KINDS = frozenset({
     "care-software", "patient-frontend", "insurer", "employer", "advertiser", "commercial", "public-service", "service",

@@ -74,8 +74,8 @@ def fhir_router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
             return _fhir(each)
         raise _not_found()
 
-    async def _directives(caller: AccessToken) -> list[Directive]:
-        return await tried(room, room.read_directives(asking(caller)))
+    async def _directives(caller: AccessToken) -> tuple[Directive, ...]:
+        return (await tried(room, room.read_directives(asking(caller)))).directives
 
     async def _told(traces: Traces) -> list[Json]:
         if not traces.reader.own_only:

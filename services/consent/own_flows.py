@@ -18,6 +18,16 @@ class Refused(Exception):
         super().__init__()
         self.decided = decided
 
+    @property
+    def silent(self) -> bool:
+        """Whether its asker is not to learn of it: her choices are not visible to who cares for her (EHDS, article 8).
+
+        A public red line is told to anybody. Who asks is in his own token, so that this tells him nothing.
+        """
+        actor, outcome = self.decided.flow.actor, self.decided.outcome
+        software = actor.kind == "application" and actor.application_kind == "care-software"
+        return (actor.kind == "professional" or software) and (outcome is None or outcome.verdict != "red-line")
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:

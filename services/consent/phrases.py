@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from contracts.identity import EMERGENCY_REASONS
 from services.consent.domain.entry import Entry, Outcome, Repeated, Reviewing
 from services.consent.domain.flow import Action, Actor, Change, Flow
+from services.consent.domain.record import Relation
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
 
@@ -16,6 +17,7 @@ _MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "ao
 _PURPOSES = {
     "TREAT": "pour vos soins",
     "PATRQT": "à votre demande",
+    "PATADMIN": "pour gérer un séjour",
     "BTG": "en urgence, sans votre accord préalable",
     "ETREAT": "pour un appel au SAMU",
     "PREVENT": "pour des conseils de prévention",
@@ -32,6 +34,7 @@ _DONE = {
     Action.READ: "{have} lu un document",
     Action.PREVENT: "{have} préparé des conseils de prévention",
     Action.ANNOUNCE: "{have} annoncé un résultat, qui devient visible",
+    Action.END_CARE: "{have} signalé la fin de votre séjour",
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
@@ -46,13 +49,13 @@ _ASKED = {
     Action.PREVENT: "{have} voulu préparer des conseils de prévention",
     Action.DECLARE_CARE: "{have} voulu déclarer vous soigner",
     Action.ANNOUNCE: "{have} voulu annoncer un résultat",
+    Action.END_CARE: "{have} voulu signaler la fin d'un séjour",
     Action.NOTIFY: "{have} voulu vous prévenir d'une nouveauté",
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
     Action.READ_OWN_TRACES: "{have} voulu relire ses propres demandes",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
     Action.ASK_AS_HEIR: "{have} voulu demander à lire le dossier d'une personne décédée",
-    Action.DECLARE_CARE: "{have} voulu déclarer un accord oral pour des soins",
 }
 _HAPPENED = {
     "opened": "Votre dossier a été ouvert",
@@ -83,8 +86,11 @@ _CHOICES = {
     "oppose-export": "refusé toute copie complète de votre dossier",
     "oppose-heirs": "refusé d'avance que vos ayants droit lisent votre dossier après votre décès",
 }
+_OVER = {"care": "l'accès de qui avait déclaré vous soigner"}
 _PRESETS = {"legal": "ce que la loi prévoit", "careful": "prudent", "closed": "fermé"}
 _SHOWN = {Action.LIST: "a vu la liste des documents", Action.READ: "a lu un document"}
+# What an officer reviews, and whether French says "il" of it.
+_REVIEWED = {"emergency": ("l'accès en urgence", True), "declared-care": ("la déclaration d'accord oral", False)}
 _IN_EMERGENCY = {"BTG": "en urgence, sans accord préalable", "ETREAT": "pour la régulation du SAMU"}
 
 
@@ -133,6 +139,24 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
     )
 
 
+def relation_view(relation: Relation) -> dict[str, Any]:
+    """Return a declared care relation as the patient reads it: who, on what ground, since when and until when."""
+    place = relation.place or relation.organisation
+    whole = relation.subject.startswith("organisation:") and place is not None
+    who = place if whole else f"{relation.who} ({place})" if place else relation.who
+    return {
+        "id": relation.id,
+        "who": relation.who,
+        "organisation": relation.place,
+        "subject": relation.subject,
+        "evidence": relation.evidence,
+        "since": relation.since,
+        "until": relation.until,
+        "phrase": f"{who} peut lire votre dossier : {_EVIDENCE[relation.evidence]}, depuis {when(relation.since)}, "
+        f"jusqu'au {_until(relation.until)}. Vous pouvez y mettre fin.",
+    }
+
+
 def review_view(review: Review, access: Entry) -> dict[str, Any]:
     """Return what an officer must review: who, when and why.
 
@@ -141,9 +165,13 @@ def review_view(review: Review, access: Entry) -> dict[str, Any]:
     flow = access.flow
     if flow is None:
         raise ValueError("an access without a flow")
-    done = f"{_SHOWN[flow.action]}, {_IN_EMERGENCY[flow.purpose]}"
     why = flow.reason
-    because = f"Motif ({why.code}) : « {why.text} »." if why else "Aucun motif n'a été donné."
+    if flow.care is not None:
+        done = f"a déclaré avoir l'accord oral de la personne, jusqu'au {_until(flow.care.until)}"
+        because = "Elle seule peut le confirmer ; elle en a été avertie."
+    else:
+        done = f"{_SHOWN[flow.action]}, {_IN_EMERGENCY[flow.purpose]}"
+        because = f"Motif ({why.code}) : « {why.text} »." if why else "Aucun motif n'a été donné."
     return {
         "flow": review.flow,
         "record": review.record,
@@ -220,11 +248,13 @@ def _iso(at: int) -> str:
 def _reviewing(said: Reviewing, at: int) -> dict[str, Any]:
     """Return what the person reads of an officer: that he looked at an access, or what he answers about it."""
     officer = f"{said.by.name}, pour la protection des données de {said.by.organisation_name or said.by.organisation}"
-    access = f"l'accès en urgence du {when(said.at).removeprefix('le ')}"
+    name, masculine = _REVIEWED[said.of]
+    access = f"{name} du {when(said.at).removeprefix('le ')}"
     view = {"who": _who(said.by), "flow": said.flow}
     if said.answer is None:
         return view | {"phrase": f"{when(at).capitalize()}, {officer}, a examiné {access}."}
-    found = "il était justifié" if said.justified else "il n'était pas justifié"
+    it, just = ("il", "justifié") if masculine else ("elle", "justifiée")
+    found = f"{it} était {just}" if said.justified else f"{it} n'était pas {just}"
     phrase = f"{when(at).capitalize()}, {officer}, a répondu sur {access} : {found}. Réponse : « {said.answer} »"
     return view | {"answer": said.answer, "justified": said.justified, "phrase": phrase}
 
@@ -242,7 +272,7 @@ def _who(actor: Actor) -> dict[str, str | None]:
 
 def _phrase(at: int, flow: Flow, outcome: Outcome, sentence: str) -> str:
     verdict, said = outcome.verdict, (flow.reason.text if flow.reason else None)
-    what = _what(flow, outcome.count) if verdict == "allowed" else _ASKED[flow.action]
+    what = _what(flow, outcome.count) if verdict == "allowed" else _wanted(flow)
     purpose = _PURPOSES.get(flow.purpose, f"pour la raison « {flow.purpose} »")
     named = _named(flow.actor)
     if flow.actor.kind == "representative" and (flow.motive or outcome.rule in _OF_HEIRS):
@@ -262,6 +292,12 @@ def _phrase(at: int, flow: Flow, outcome: Outcome, sentence: str) -> str:
     return f"{when(at).capitalize()}, {named} {what}, {purpose}. {end}. {sentence}{reason}".strip()
 
 
+def _wanted(flow: Flow) -> str:
+    if flow.care is not None and flow.care.evidence == "admission":
+        return "{have} voulu signaler une hospitalisation"
+    return _ASKED[flow.action]
+
+
 def _named(actor: Actor) -> str:
     if actor.kind == "patient":
         return f"vous (logiciel {actor.application_name})"
@@ -269,7 +305,9 @@ def _named(actor: Actor) -> str:
         return f"{actor.name}, en votre nom (logiciel {actor.application_name})"
     if actor.kind == "service":
         return actor.name
-    places = [place for place in (actor.organisation_name, f"logiciel {actor.application_name}") if place]
+    # An application that acts alone is its own software.
+    software = None if actor.kind == "application" and actor.organisation_name else f"logiciel {actor.application_name}"
+    places = [place for place in (actor.organisation_name, software) if place]
     return f"{actor.name} ({', '.join(places)})"
 
 
@@ -279,6 +317,10 @@ def _what(flow: Flow, count: int) -> str:
         return f"{{have}} vu la liste des documents ({number})"
     if flow.action is Action.EXPORT:
         return f"{{have}} copié le dossier ({count} documents)"
+    if flow.action is Action.DECLARE_CARE and flow.care is not None and flow.actor.kind == "application":
+        return (
+            f"{{have}} signalé votre hospitalisation dans cet établissement, jusqu'au {_until(flow.care.until)} au plus"
+        )
     if flow.action is Action.DECLARE_CARE and flow.care is not None:
         return f"{{have}} déclaré vous soigner, {_EVIDENCE[flow.care.evidence]}, jusqu'au {_until(flow.care.until)}"
     if flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:
@@ -295,7 +337,7 @@ def _changed(change: Change, *, hers: bool) -> str:  # noqa: PLR0911 - a table: 
     be = "vous êtes" if hers else "s'est"
     head, _, tail = (change.subject or "").partition(":")
     if change.kind == "end":
-        return "{have} mis fin à un de vos choix"
+        return f"{{have}} mis fin à {_OVER.get(head, 'un de vos choix')}"
     if change.kind == "preset":
         return f"{{have}} choisi le réglage d'ensemble « {_PRESETS[head]} »"
     if change.kind in _DOCTORS:

@@ -121,7 +121,8 @@ async def _granted(room: Room, form: dict[str, str]) -> AccessToken:
         case grant if grant == JWT_BEARER:
             return await room.grant_professional(application, _required(form, "assertion"))
         case grant if grant == CLIENT_CREDENTIALS:
-            return await room.grant_application(application, _required(form, "patient"), _required(form, "purpose"))
+            about = _required(form, "patient"), _required(form, "purpose")
+            return await room.grant_application(application, *about, form.get("organisation"))
     raise OAuthError(400, "unsupported_grant_type", f"grant-type: use {JWT_BEARER} or {CLIENT_CREDENTIALS}")
 
 

@@ -52,8 +52,7 @@ class ProfessionalEntry(_Entry):
     given_name: Name
     family_name: Name
     profession: Annotated[
-        str,
-        Field(pattern=rf"^([0-9]{{2}}|{OFFICER})$", description="TRE_G15-ProfessionSante (10: doctor), or an officer."),
+        str, Field(pattern=rf"^(?:[0-9]{{2}}|{OFFICER})$", description="TRE_G15 (10: doctor), or an officer.")
     ]
     organisations: Annotated[list[str], Field(min_length=1)]
     samu: bool = False

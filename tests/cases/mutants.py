@@ -22,8 +22,9 @@ _KINDS: Final = ("Patient", "Representative", "Professional", "Application", "Se
 # Constants that stand where each of these attributes is compared: one is put in another's place.
 _CONSTANTS: Final = {
     "purpose": ("TREAT", "BTG", "ETREAT", "PATRQT", "NOTIFY", "PREVENT", "COVERAGE", "HPAYMT", "CLMATTCH", "EMPLOYMENT",
-                "HMARKT", "COMMERCE"),
+                "HMARKT", "COMMERCE", "PATADMIN"),
     "application_kind": ("care-software", "patient-frontend", "insurer", "employer", "advertiser", "commercial"),
+    "profession": ("", "10", "60", "dpo"),
     "evidence": ("", "patient", "treating-doctor", "code", "admission", "appointment", "declared"),
     "declares": ("code", "admission", "appointment", "declared"),
     "role": ("", "parent", "guardian", "family-authorisation", "caregiver", "heir"),
@@ -47,6 +48,9 @@ _FACTS: Final = (
         "stale",
         "secret",
         "delegated",
+        "for_organisation",
+        "own_stay",
+        "word_too_often",
         "heirs_opposed",
         "motivated",
         "requested",
@@ -69,7 +73,7 @@ _MAY: Final = {
         Action.ANNOUNCE,
         Action.READ_OWN_TRACES,
     },
-    "Application": set(),
+    "Application": {Action.DECLARE_CARE, Action.END_CARE},
     "Service": {Action.NOTIFY, Action.PREVENT},
 }
 

@@ -16,6 +16,8 @@ from services.consent.domain.representation import Representation
 
 _DAY: Final = 24 * 3_600_000
 _LOOKING: Final = {Action.LIST, Action.READ}
+# Who announces a result tells what it says: he must be one who may read it.
+_KNOWING: Final = _LOOKING | {Action.ANNOUNCE}
 # What touches a document that must be there.
 _TOUCHING: Final = _LOOKING | {Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
 # What a professional says of the care relation without her part in it.
@@ -98,6 +100,9 @@ class Situation:
     motivated: bool = False
     requested: bool = False
     declares: str = ""
+    for_organisation: bool = False
+    own_stay: bool = False
+    word_too_often: bool = False
     code_holds: bool = False
     short_enough: bool = False
     exists: bool = False
@@ -115,6 +120,9 @@ class Situation:
             "ask_me": self.ask_me, "exports_opposed": self.exports_opposed,
             "prevention_opposed": self.prevention_opposed, "declares": self.declares, "code_holds": self.code_holds,
             "short_enough": self.short_enough,
+            "for_organisation": self.for_organisation,
+            "own_stay": self.own_stay,
+            "word_too_often": self.word_too_often,
             "minor": self.minor, "deceased": self.deceased, "stale": self.stale, "secret": self.secret,
             "role": self.role, "delegated": self.delegated, "changes": self.changes,
             "ends": self.ends, "heirs_opposed": self.heirs_opposed, "motivated": self.motivated,
@@ -159,6 +167,10 @@ def _objections(asked: Situation) -> Iterator[str]:
         yield from _of_the_emergency(asked)
     if asked.actor == "professional":
         yield from _of_the_profession(asked)
+    if asked.action is Action.DECLARE_CARE and not asked.short_enough:
+        yield "care-too-long"
+    if asked.actor == "application" and asked.action is Action.END_CARE and not asked.own_stay:
+        yield "stay-of-another"
     if asked.actor == "service" and asked.action is Action.NOTIFY and "INVISIBLE_PATIENT" in asked.labels:
         yield "no-notice-before-announcement"
 
@@ -176,7 +188,7 @@ def _of_the_document(asked: Situation) -> Iterator[str]:
 def _kept_from(asked: Situation) -> bool:
     """Say whether a professional looks at what is kept from professionals: neither as its author, nor by her leave."""
     by_her_leave = asked.purpose in _URGENT and asked.hidden_open
-    return asked.actor == "professional" and asked.action in _LOOKING and not asked.own and not by_her_leave
+    return asked.actor == "professional" and asked.action in _KNOWING and not asked.own and not by_her_leave
 
 
 def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
@@ -191,7 +203,7 @@ def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
     if asked.actor == "professional" and asked.secret:
         if not asked.minor:
             yield "secret-needs-a-minor"
-        if asked.action in _LOOKING and asked.exists and not hidden:
+        if asked.action in _KNOWING and asked.exists and not hidden:
             yield "secret-shows-secrets-only"
         if asked.action is Action.DEPOSIT and not hidden:
             yield "secret-deposits-are-secret"
@@ -202,7 +214,9 @@ def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
 def _of_who_may_speak(asked: Situation) -> Iterator[str]:
     """Return what speaks against whoever acts in her place, and what her death ends."""
     heir = asked.actor == "representative" and asked.role == "heir"
-    still = {Action.DEPOSIT, Action.READ_OWN_TRACES, Action.ASK_AS_HEIR} | (_LOOKING if heir else set())
+    still = {Action.DEPOSIT, Action.END_CARE, Action.READ_OWN_TRACES, Action.ASK_AS_HEIR} | (
+        _LOOKING if heir else set()
+    )
     if asked.deceased and asked.action not in still:
         yield "deceased"
     if asked.actor != "representative":
@@ -235,20 +249,23 @@ def _of_an_heir(asked: Situation) -> Iterator[str]:
 def _of_her_choices(asked: Situation) -> Iterator[str]:
     hers = asked.actor == "patient"
     care = asked.actor == "professional"
-    looking, declaring = asked.action in _LOOKING, asked.action is Action.DECLARE_CARE
-    announcing = asked.action is Action.ANNOUNCE
+    knowing, declaring = asked.action in _KNOWING, asked.action is Action.DECLARE_CARE
     governing = asked.action in {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
-    treated = care and looking and asked.purpose == "TREAT" and not asked.own
-    # What a professional asked himself stays his to read again: a refusal would tell him what she chose.
-    if asked.opposed and not hers and not governing and asked.action is not Action.READ_OWN_TRACES:
+    treated = care and knowing and asked.purpose == "TREAT" and not asked.own
+    # To end a stay takes nothing, and closes what it had opened. What a professional asked himself stays his to read
+    # again: a refusal would tell him what she chose.
+    harmless = asked.action in {Action.END_CARE, Action.READ_OWN_TRACES}
+    if asked.opposed and not hers and not governing and not harmless:
         yield "opposed"
-    if asked.blocked and care and (looking or declaring or announcing):
+    if asked.blocked and care and (knowing or declaring):
         yield "blocked"
+    if asked.blocked and asked.actor == "application" and declaring:
+        yield "establishment-blocked"
     if asked.closed and treated:
         yield "closed-by-patient"
     if asked.ask_me and treated and asked.evidence in _HIS_WORD:
         yield "asks-to-be-asked"
-    if asked.ask_me and care and declaring and asked.declares in _HIS_WORD:
+    if asked.ask_me and declaring and asked.declares in _HIS_WORD:
         yield "declaration-not-enough"
     if asked.hidden and _kept_from(asked):
         yield "hidden-by-patient"
@@ -271,7 +288,9 @@ def _of_the_emergency(asked: Situation) -> Iterator[str]:
 
 
 def _of_the_profession(asked: Situation) -> Iterator[str]:
-    if asked.action in _LOOKING and not asked.own:
+    if asked.profession == "dpo":
+        yield "officer-does-not-care"
+    if asked.action in _KNOWING and not asked.own:
         if asked.purpose == "TREAT" and not asked.evidence:
             yield "not-authorised"
         if asked.exists and not asked.habilitated:
@@ -279,8 +298,10 @@ def _of_the_profession(asked: Situation) -> Iterator[str]:
     if asked.action is Action.DECLARE_CARE:
         if asked.declares == "code" and not asked.code_holds:
             yield "code-wrong"
-        if not asked.short_enough:
-            yield "care-too-long"
+        if asked.declares == "admission":
+            yield "admission-by-establishment"
+        if asked.word_too_often and asked.declares in {"declared", "appointment"}:
+            yield "own-word-too-often"
 
 
 def _ground(asked: Situation) -> str | None:
@@ -294,8 +315,8 @@ def _ground(asked: Situation) -> str | None:
         return "notice-without-content" if (asked.action, asked.purpose) == (Action.NOTIFY, "NOTIFY") else None
     if who == ("service", "documents"):
         return "prevention" if (asked.action, asked.purpose) == (Action.PREVENT, "PREVENT") else None
-    if asked.actor == "professional" and asked.software == "care-software":
-        return _ground_of_care(asked)
+    if asked.software == "care-software" and asked.actor in {"professional", "application"}:
+        return _ground_of_care(asked) if asked.actor == "professional" else _ground_of_a_stay(asked)
     return None
 
 
@@ -313,13 +334,22 @@ def _ground_of_an_heir(asked: Situation) -> str | None:
     return "heir" if asked.action in _LOOKING else None
 
 
+def _ground_of_a_stay(asked: Situation) -> str | None:
+    """Return what lets an establishment's software speak by itself: who comes, who leaves, and nothing else."""
+    if asked.purpose != "PATADMIN":
+        return None
+    if asked.action is Action.DECLARE_CARE and asked.declares == "admission" and asked.for_organisation:
+        return "admission-reported"
+    return "stay-ended" if asked.action is Action.END_CARE else None
+
+
 def _ground_of_care(asked: Situation) -> str | None:
     treats = asked.purpose == "TREAT"
     if asked.action is Action.DEPOSIT and (treats or asked.purpose in _URGENT):
         return "care-professional-deposits"
     if asked.action in _OF_CARE and treats:
         return _OF_CARE[asked.action]
-    if asked.action is Action.ANNOUNCE and treats and (asked.own or asked.evidence):
+    if asked.action is Action.ANNOUNCE and treats:
         return "announced-by-professional"
     if asked.action not in _LOOKING:
         return None
@@ -507,6 +537,9 @@ class Life:
             motivated=flow.motive is not None and flow.motive.code in _MOTIVES and flow.motive.text not in {None, ""},
             requested=self._heir(flow.actor) and self._requested(flow.actor, now),
             declares=care.evidence if care else "",
+            for_organisation=actor.organisation is not None,
+            word_too_often=professional and self._said_too_often(actor.id, now),
+            own_stay=flow.action is Action.END_CARE and self._is_its_stay(flow, now),
             code_holds=care is not None and self._code_holds(care.code, len(self.facts), now),
             short_enough=care is not None and 0 < care.until - now <= _LONGEST[care.evidence],
             **self._spoken_for(flow),
@@ -610,6 +643,7 @@ class Life:
                 or flow.care is None
                 or now >= flow.care.until
                 or (flow.secret and not secret)
+                or self._ended(each)
             ):
                 continue
             stay = flow.care.evidence == "admission" and flow.actor.organisation
@@ -617,6 +651,42 @@ class Life:
             serves = {f"person:{actor.id}", f"organisation:{actor.organisation}"}
             if subject in serves and not self._blocked_anyhow(actor, place):
                 yield each
+
+    def _ended(self, declared: Fact) -> bool:
+        """Say whether she, or the establishment, put an end to what was declared."""
+        return any(
+            each.allowed and each.flow.change is not None and each.flow.change.ends == declared.id
+            for each in self.facts
+        )
+
+    def _said_too_often(self, who: str, now: int) -> bool:
+        """Say whether, since she had a part in it last, his own word alone was taken for hers thrice in thirty days."""
+        said: list[int] = []
+        for place, each in enumerate(self.facts):
+            care, by = each.flow.care, each.flow.actor
+            if care is None or each.flow.secret or (by.kind, by.id) != ("professional", who):
+                continue
+            if self._code_holds(care.code, place, each.at):
+                said = []
+            elif care.evidence in {"declared", "appointment"}:
+                said = [at for at in said if each.at - at < 30 * _DAY]
+                said += [each.at] if len(said) < 3 else []
+        return sum(now - at < 30 * _DAY for at in said) >= 3
+
+    def _is_its_stay(self, flow: Flow, now: int) -> bool:
+        """Say whether what an establishment would end is a stay there that lasts."""
+        return any(
+            flow.change is not None
+            and each.id == flow.change.ends
+            and each.allowed
+            and each.flow.care is not None
+            and each.flow.care.evidence == "admission"
+            and each.flow.actor.organisation == flow.actor.organisation
+            and now < each.flow.care.until
+            and not self._ended(each)
+            and not self._blocked_since(f"organisation:{flow.actor.organisation}", place)
+            for place, each in enumerate(self.facts)
+        )
 
     def _code_holds(self, code: str | None, before: int, now: int) -> bool:
         made = any(each.kind == "code" and code in each.members for each in self._in_force(now, before))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.consent.domain.codes import code_digest
-from services.consent.domain.flow import Action, Care, Change, Deposit, Evidence, Flow, Motive, Reason
+from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Evidence, Flow, Motive, Reason
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.domain.rules import Rules
@@ -18,6 +18,7 @@ from tests.cases.vocabulary import (
     UNKNOWN_TYPE,
     CodeWord,
     Declares,
+    Discharges,
     Ends,
     Gives,
     Paper,
@@ -83,6 +84,7 @@ class _Told:
         self.book = Book(RULES)
         self._held = [self.book.deposit(_deposit(each, at), each.by) for at, each in enumerate(line.papers.held)]
         self._begun: dict[str, list[str]] = {}
+        self._stay = "no stay"
 
     def live(self, step: Step) -> None:
         """Write a step into the record's journal; a step that is not decided as it says is a mistake of the line."""
@@ -93,9 +95,7 @@ class _Told:
                 held = [holder(PARENT, role, scopes)] if role else []
                 self.book.represent(*held, minor=minor, deceased=deceased)
             case Pleads(motive):
-                asked = flow(PARENT, Action.ASK_AS_HEIR, motive=Motive(motive, WORDS))
-                if (verdict := self.book.ask(asked).outcome.verdict) != "allowed":
-                    raise ValueError(f"{step} was {verdict}")
+                self._must(step, flow(PARENT, Action.ASK_AS_HEIR, motive=Motive(motive, WORDS)), counts=True)
             case Says(kind, subject, lasts, members):
                 self._begin(
                     Change(kind, self._held[0] if subject == IT else subject, self._until(lasts), None, members)
@@ -104,11 +104,12 @@ class _Told:
                 self._begin(Change("code", until=self._until(lasts), members=(_CODES["hers"],)))
             case Ends(kind):
                 self.book.say("end", ends=self._begun[kind].pop())
-            case Declares(who, evidence, lasts, counts):
-                care = self._care(evidence, lasts, "hers" if evidence == "code" else None)
-                verdict = self.book.ask(flow(who, Action.DECLARE_CARE, care=care)).outcome.verdict
-                if (verdict == "allowed") is not counts:
-                    raise ValueError(f"{step} was {verdict}")
+            case Declares(who, evidence, lasts, counts, times):
+                for _ in range(times):
+                    care = self._care(evidence, lasts, "hers" if evidence == "code" else None)
+                    self._must(step, flow(who, Action.DECLARE_CARE, care=care, purpose=_aim(who)), counts)
+            case Discharges(who, counts):
+                self._must(step, flow(who, Action.END_CARE, change=self._leaving(), purpose=_aim(who)), counts)
 
     def question(self, line: Line) -> Flow:
         """Return what the line asks at the end."""
@@ -128,6 +129,8 @@ class _Told:
             return replace(asked, deposit=paper(f"report {number}", content=content, visibility=label))
         if want.action is Action.CHANGE_DIRECTIVES:
             return replace(asked, documents=(), change=self._change(want))
+        if want.action is Action.END_CARE:
+            return replace(asked, change=self._leaving())
         if want.motive:
             return replace(asked, motive=Motive(want.motive, WORDS if want.words else None))
         if want.evidence:
@@ -143,6 +146,16 @@ class _Told:
             return Change("end", ends=self._begun["oppose-heirs"][-1])
         return Change("authorise", PERSON)
 
+    def _must(self, step: Step, asked: Flow, counts: bool) -> None:
+        verdict = self.book.ask(asked).outcome.verdict
+        if (verdict == "allowed") is not counts:
+            raise ValueError(f"{step} was {verdict}")
+        if asked.care and asked.care.evidence == "admission" and counts:
+            self._stay = asked.id
+
+    def _leaving(self) -> Change:
+        return Change("end", ends=self._stay)
+
     def _begin(self, change: Change) -> None:
         begun = self.book.say(change.kind, change.subject, until=change.until, members=change.members)
         self._begun.setdefault(change.kind, []).append(begun)
@@ -152,6 +165,11 @@ class _Told:
 
     def _care(self, evidence: Evidence, lasts: int, code: CodeWord | None) -> Care:
         return Care(evidence, self.book.now + lasts, _CODES[code] if code else None)
+
+
+def _aim(who: Actor) -> str:
+    """Return what a structure's software alone, or a professional, asks for."""
+    return "PATADMIN" if who.kind == "application" else "TREAT"
 
 
 def _deposit(held: Paper, number: int) -> Deposit:

@@ -62,11 +62,20 @@ class Gives:
 
 @dataclass(frozen=True, slots=True)
 class Declares:
-    """A professional declares that he cares for her, for a time (ms); `counts`: the rules are to allow it."""
+    """Somebody declares that he cares for her, for a time (ms), so many times; `counts`: the rules are to allow it."""
 
     who: Actor
     evidence: Evidence
     lasts: int
+    counts: bool = True
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Discharges:
+    """An establishment's software reports the end of the newest stay; `counts`: the rules are to allow it."""
+
+    who: Actor
     counts: bool = True
 
 
@@ -94,7 +103,7 @@ class Pleads:
     motive: str
 
 
-Step = Says | Ends | Gives | Declares | Represented | Pleads | Passes
+Step = Says | Ends | Gives | Declares | Discharges | Represented | Pleads | Passes
 
 
 # What a line wants, of which documents, what for.
@@ -161,12 +170,23 @@ _DENTIST = replace(PETIT, id="899700000005", name="Dr Dentiste", profession="40"
 _NURSE = replace(PETIT, id="899700000006", name="Infirmier Exemple", profession="60")
 _PODIATRIST = replace(PETIT, id="899700000007", name="Podologue Exemple", profession="80")
 _STRANGER = replace(PETIT, id="899700000008", name="Professionnel Inconnu", profession="none")
+_OFFICER = replace(PETIT, id="899700000010", name="Délégué Exemple", profession="dpo")
 _NO_PROFESSION = replace(PETIT, id="899700000009", name="Sans Profession", profession=None)
 
 
 def _at(who: Actor, kind: str) -> Actor:
     """Return the same person at software of another kind."""
     return replace(who, application=f"logiciel-{kind}", application_name=f"Logiciel {kind}", application_kind=kind)
+
+
+def _alone(structure: Actor, name: str, kind: str = "care-software") -> Actor:
+    """Return the software of somebody's structure with nobody behind it."""
+    software = _at(INSURER, kind)
+    place = structure.organisation, structure.organisation_name
+    return replace(software, id=name, name="Logiciel seul", organisation=place[0], organisation_name=place[1])
+
+
+_MOREAU_ALONE, _PETIT_ALONE = _alone(MOREAU, "logiciel-seul"), _alone(PETIT, "autre-logiciel-seul")
 
 
 PEOPLE: Final[dict[str, Actor]] = {
@@ -194,18 +214,18 @@ PEOPLE: Final[dict[str, Actor]] = {
     "un podologue": _PODIATRIST,
     "un professionnel de profession inconnue": _STRANGER,
     "un professionnel sans profession": _NO_PROFESSION,
+    "un délégué à la protection des données": _OFFICER,
     "un assureur": INSURER,
     "un employeur": replace(_at(INSURER, "employer"), id="employeur", name="Employeur"),
     "un annonceur": replace(_at(INSURER, "advertiser"), id="annonceur", name="Annonceur"),
     "un commerce": replace(_at(INSURER, "commercial"), id="commerce", name="Commerce"),
     "une application de bien-être": replace(_at(INSURER, "patient-frontend"), id="bien-etre", name="Bien-être"),
-    "le logiciel du cabinet Moreau, sans personne": replace(
-        _at(INSURER, "care-software"),
-        id="logiciel-seul",
-        name="Logiciel seul",
-        organisation=MOREAU.organisation,
-        organisation_name=MOREAU.organisation_name,
+    "le logiciel du cabinet Moreau, sans personne": _MOREAU_ALONE,
+    "le logiciel du cabinet Petit, sans personne": _PETIT_ALONE,
+    "un logiciel de soins d'aucune structure, sans personne": replace(
+        _MOREAU_ALONE, id="sans-structure", organisation=None, organisation_name=None
     ),
+    "une application grand public du cabinet Moreau, sans personne": _alone(MOREAU, "grand-public", "patient-frontend"),
     "le service des avis": NOTICES,
     "le service des documents": replace(NOTICES, id="documents", name="Prévention de Carnet"),
     "un service inconnu": replace(NOTICES, id="statistics", name="Statistiques"),
@@ -245,6 +265,7 @@ WANTS: Final[dict[str, Want]] = {
     "déclarer un rendez-vous pour 8 jours": Want(_CARE, "appointment", _VISIT + DAY),
     "déclarer une hospitalisation pour 90 jours": Want(_CARE, "admission", _ADMITTED),
     "déclarer une hospitalisation pour 91 jours": Want(_CARE, "admission", _ADMITTED + DAY),
+    "signaler la fin du séjour": Want(Action.END_CARE),
     "présenter son code pour 180 jours": Want(_CARE, "code", _CODED, "hers"),
     "présenter son code pour 181 jours": Want(_CARE, "code", _CODED + DAY, "hers"),
     "présenter son code pour une heure": Want(_CARE, "code", HOUR, "hers"),
@@ -316,6 +337,7 @@ PURPOSES: Final[dict[str, Purpose]] = {
     "pour un appel au SAMU": Purpose("ETREAT", reasoned=True, signed_in=0),
     "pour un appel au SAMU, identifié ce matin": Purpose("ETREAT", reasoned=True, signed_in=_THIS_MORNING),
     "pour un appel au SAMU, sans dire pourquoi": Purpose("ETREAT", signed_in=0),
+    "pour gérer un séjour": Purpose("PATADMIN"),
     "pour la prévenir": Purpose("NOTIFY"),
     "pour la prévention": Purpose("PREVENT"),
     "pour la prévention de la grippe": Purpose("PREVENT", "influenza"),
@@ -358,11 +380,18 @@ SITUATIONS: Final[dict[str, Step | None]] = {
     "elle fait un code pour un jour": Gives(DAY),
     "elle reprend son code": Ends("code"),
     # What professionals say of the care.
+    "elle autorise le délégué à la protection des données": Says("authorise", f"person:{_OFFICER.id}"),
+    "le Dr Moreau déclare trois fois son accord oral": Declares(MOREAU, "declared", _ORAL, times=3),
+    "le Dr Moreau déclare trois fois un rendez-vous": Declares(MOREAU, "appointment", _VISIT, times=3),
+    "le Dr Moreau déclare deux fois son accord oral": Declares(MOREAU, "declared", _ORAL, times=2),
+    "le Dr Moreau tente trois fois de déclarer son accord oral": Declares(MOREAU, "declared", _ORAL, False, 3),
     "le Dr Moreau présente le code": Declares(MOREAU, "code", _CODED),
     "le Dr Moreau présente le code pour une heure": Declares(MOREAU, "code", HOUR),
     "le Dr Petit présente le code": Declares(PETIT, "code", _CODED),
-    "le Dr Moreau déclare une hospitalisation": Declares(MOREAU, "admission", _ADMITTED),
-    "une consœur déclare une hospitalisation": Declares(COLLEAGUE, "admission", _ADMITTED),
+    "le cabinet Moreau signale une hospitalisation": Declares(_MOREAU_ALONE, "admission", _ADMITTED),
+    "le cabinet Moreau tente de signaler une hospitalisation": Declares(_MOREAU_ALONE, "admission", _ADMITTED, False),
+    "le cabinet Moreau signale la fin du séjour": Discharges(_MOREAU_ALONE),
+    "le cabinet Petit tente de signaler la fin du séjour": Discharges(_PETIT_ALONE, counts=False),
     "le Dr Moreau déclare un rendez-vous": Declares(MOREAU, "appointment", _VISIT),
     "une consœur déclare un rendez-vous": Declares(COLLEAGUE, "appointment", _VISIT),
     "le Dr Moreau déclare son accord oral": Declares(MOREAU, "declared", _ORAL),

@@ -71,7 +71,7 @@ PEOPLE: dict[str, Any] = {
         },
         {
             "client_id": "autre", "name": "Autre", "kind": "care-software", "jwk": jwk("autre"),
-            "organisations": [CENTRE], "purposes": ["TREAT"],
+            "organisations": [CENTRE], "purposes": ["TREAT", "PATADMIN"],
         },
         {
             "client_id": "assureur", "name": "Assurance", "kind": "insurer", "jwk": jwk("assureur"),
@@ -383,6 +383,20 @@ async def test_software_for_people_never_asks_alone(served: Served) -> None:
         assert refused(said) == (400, "unauthorized_client", slug)
     said = await served.ask("assureur", grant_type=CLIENT_CREDENTIALS, patient=BASILE, purpose="COVERAGE")
     assert refused(said) == (400, "invalid_grant", "patient-unknown")
+
+
+async def test_an_establishment_s_software_alone_administers_stays(served: Served) -> None:
+    """Registered for it, it gets a token of nobody, for its own structure; one that is not gets none."""
+    asked = {"grant_type": CLIENT_CREDENTIALS, "patient": ANNE, "purpose": "PATADMIN"}
+    token = served.read(await served.ask("autre", **asked))
+    assert (token.actor, token.sub, token.purpose, token.profession) == ("application", "autre", "PATADMIN", None)
+    assert token.application.kind == "care-software"
+    assert token.organisation is not None
+    assert token.organisation.id == CENTRE
+    assert served.read(await served.ask("autre", **asked, organisation=CENTRE)).organisation == token.organisation
+    said = await served.ask("autre", **asked, organisation=CABINET)
+    assert refused(said) == (400, "unauthorized_client", "application-not-of-organisation")
+    assert refused(await served.ask("logiciel", **asked)) == (400, "unauthorized_client", "purpose-not-allowed")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from tests.cases.vocabulary import (
     STAY,
     UNKNOWN_TYPE,
     Declares,
+    Discharges,
     Ends,
     Gives,
     Paper,
@@ -50,16 +51,14 @@ OUT_OF_REACH = {
     "exports-opposed",  # no interface copies a record yet
 }  # fmt: skip
 _MOST_OF_A_RULE = 4
+_ESTABLISHMENT = ("application", "care-software")
 _MOTIVES = {"cause-of-death", "memory", "rights"}
 _WORDS = "Je suis sa fille et je veux comprendre."
-_REFUSED = {Action.LIST: 200, Action.READ: 404, Action.DEPOSIT: 403, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202}
-_ALLOWED = {
-    Action.DEPOSIT: 201,
-    Action.CHANGE_DIRECTIVES: 201,
-    Action.ASK_AS_HEIR: 201,
-    Action.DECLARE_CARE: 202,
-    Action.ANNOUNCE: 202,
-}
+_REFUSED = {Action.LIST: 200, Action.READ: 404, Action.DEPOSIT: 403, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202,
+            Action.END_CARE: 202}  # fmt: skip
+_ALLOWED = {Action.DEPOSIT: 201, Action.CHANGE_DIRECTIVES: 201, Action.ASK_AS_HEIR: 201, Action.DECLARE_CARE: 202,
+            Action.ANNOUNCE: 202, Action.END_CARE: 202}  # fmt: skip
+_AIMS = {"patient": "PATRQT", "representative": "PATRQT", "application": "PATADMIN"}
 # A body of POST /consent/directives names its subject by its kind.
 _FIELDS = {"person": "professional", "organisation": "organisation", "profession": "profession", "type": "type",
            "topic": "topic"}  # fmt: skip
@@ -123,13 +122,13 @@ class Visit:
         self._documents: list[str] = []
         self._oids: list[str] = []
         self._begun: dict[str, list[str]] = {}
-        self._code = INVENTED_CODE
+        self._code, self._stay = INVENTED_CODE, "0" * 32
         self._dead = False
 
     def caller(self, actor: Actor, purpose: Purpose | None = None) -> Caller:
         """Return an actor's software, under a purpose; by default the one for which he is there."""
         if purpose is None:
-            purpose = Purpose("TREAT" if actor.kind == "professional" else "PATRQT")
+            purpose = Purpose(_AIMS.get(actor.kind, "TREAT"))
         reason = Emergency(code="vital", text="La personne est inconsciente.") if purpose.reasoned else None
         return self._record.caller({
             "actor": actor.kind,
@@ -161,7 +160,7 @@ class Visit:
         for step in self._line.steps:
             await self._live(step)
 
-    async def asked(self) -> Answer:  # noqa: PLR0911 - a table: one wish, one request
+    async def asked(self) -> Answer:  # noqa: C901, PLR0911 - a table: one wish, one request
         """Return the answer to what the line asks."""
         line, want = self._line, self._line.want
         caller = self.caller(line.actor, line.purpose)
@@ -183,6 +182,8 @@ class Visit:
             return await caller.ask("GET", "/consent/fhir/AuditEvent")
         if want.action is Action.ANNOUNCE:
             return await caller.ask("POST", "/consent/announcements", json={"document": self._document})
+        if want.action is Action.END_CARE:
+            return await caller.ask("DELETE", f"/consent/care/{self._stay}")
         return await caller.ask("POST", "/consent/care", json=self._care(want.evidence, want.lasts, want.code))
 
     async def _changed(self, caller: Caller, want: Want) -> Answer:
@@ -262,11 +263,21 @@ class Visit:
                 self._code = answer.json()["codes"][0]
             case Ends(kind):
                 assert (await self.patient.end(self._begun[kind].pop())).status == 200
-            case Declares(who, evidence, lasts, counts):
-                code = "hers" if evidence == "code" else None
-                answer = await self.caller(who).ask("POST", "/consent/care", json=self._care(evidence, lasts, code))
-                # What does not count is answered like what does, but for a time or a code that is wrong in itself.
-                assert answer.status == 202 or (not counts and answer.status == 422), answer.body
+            case Declares():
+                for _ in range(step.times):
+                    await self._declared(step)
+            case Discharges(who):
+                answer = await self.caller(who).ask("DELETE", f"/consent/care/{self._stay}")
+                assert answer.status == 202, answer.body
+
+    async def _declared(self, step: Declares) -> None:
+        code = "hers" if step.evidence == "code" else None
+        body = self._care(step.evidence, step.lasts, code)
+        answer = await self.caller(step.who).ask("POST", "/consent/care", json=body)
+        # What does not count is answered like what does, but for a time or a code that is wrong in itself.
+        assert answer.status == 202 or (not step.counts and answer.status == 422), answer.body
+        if step.evidence == "admission" and step.counts:
+            self._stay = answer.json()["id"]
 
     def _about(self, step: Says) -> dict[str, Any]:
         if step.subject is None:
@@ -291,7 +302,7 @@ def _in(lasts: int) -> str:
     return (datetime.now(UTC) + timedelta(milliseconds=lasts)).isoformat()
 
 
-def _status(line: Line) -> int:
+def _status(line: Line) -> int:  # noqa: PLR0911 - a table: one end, one status
     """Return the status that the caller is to get: what professionals may not see looks like nothing."""
     action, verdict = line.want.action, line.verdict
     if verdict == "allowed":
@@ -300,10 +311,13 @@ def _status(line: Line) -> int:
         return 409
     if verdict == "red-line":
         return 403
+    if line.rule == "own-word-too-often":
+        return 409
     if line.rule == "code-wrong" or (line.want.code == "invented" and line.actor.kind == "professional"):
         return 422
     hers = line.actor.kind in {"patient", "representative"} and line.rule != NOTHING_THERE  # and is told why
-    if hers or (action in {Action.DECLARE_CARE, Action.ANNOUNCE} and line.actor.kind != "professional"):
+    silent = line.actor.kind == "professional" or (line.actor.kind, line.actor.application_kind) == _ESTABLISHMENT
+    if hers or (action in {Action.DECLARE_CARE, Action.END_CARE, Action.ANNOUNCE} and not silent):
         return 403
     return _REFUSED.get(action, 403)
 

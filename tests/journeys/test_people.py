@@ -31,9 +31,9 @@ def read(token: str) -> AccessToken:
 
 
 async def test_every_professional_has_a_token(stack: Stack, people: dict[str, Any]) -> None:
-    """Doctors, a nurse, a pharmacist and the SAMU's doctor, each through the software of where they work."""
+    """Doctors, a nurse, a pharmacist, a data protection officer, each through the software of where they work."""
     tokens = [read(await demo.token(stack, who, "camille")) for who in people["professionals"]]
-    assert {each.profession for each in tokens} == {"10", "60", "21"}
+    assert {each.profession for each in tokens} == {"10", "60", "21", "dpo"}
     assert {each.purpose for each in tokens} == {"TREAT"}
     assert not any(name.startswith(" ") for name in (each.name for each in tokens))
 

@@ -25,6 +25,7 @@ _CLASSES: dict[Action, LeafClass] = {
     Action.DEPOSIT: "deposit",
     Action.CHANGE_DIRECTIVES: "directive",
     Action.DECLARE_CARE: "directive",
+    Action.END_CARE: "directive",
     Action.ANNOUNCE: "directive",
     Action.ASK_AS_HEIR: "directive",
 }
@@ -46,10 +47,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reviewing:
-    """What somebody did about an access in an emergency: learnt of it or, with an `answer`, closed its review.
+    """What somebody did about what had to be announced: learnt of it or, with an `answer`, closed its review.
 
-    A data protection officer looks and answers, a treating doctor is told. `flow` is the access's, `at` its time (ms);
-    `justified` is whether the officer found it so.
+    A data protection officer looks and answers, a treating doctor is told. `flow` is the access's or the declaration's,
+    `at` its time (ms); `justified` is whether the officer found it so.
     """
 
     flow: str
@@ -57,6 +58,7 @@ class Reviewing:
     by: Actor
     answer: str | None = None
     justified: bool | None = None
+    of: Announced = "emergency"
 
 
 @dataclass(frozen=True, slots=True)

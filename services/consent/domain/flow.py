@@ -23,6 +23,7 @@ class Action(StrEnum):
     PREVENT = "prevent"
     NOTIFY = "notify"
     DECLARE_CARE = "declare-care"
+    END_CARE = "end-care"
     ANNOUNCE = "announce"
     READ_JOURNAL = "read-journal"
     READ_DIRECTIVES = "read-directives"
@@ -66,6 +67,8 @@ class Deposit:
 class Change:
     """A directive that begins, one that is over (`ends`), a preset of several, or a secret that is one no more.
 
+    A declared relation ends like a directive, and a stay (`end-care`) by the establishment's word.
+
     `until` is Unix time in milliseconds.
 
     `subject` is what it is about: `person:<national id>`, `organisation:<FINESS>`, `profession:<code>`, `team`, a
@@ -82,7 +85,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """A care relation that a professional declares (R.1111-46): what it rests on, its end (ms), the code's digest."""
+    """A care relation that a professional or an establishment declares (R.1111-46): what it rests on, its end (ms).
+
+    `code` is the digest of the one that was shown.
+    """
 
     evidence: Evidence
     until: int

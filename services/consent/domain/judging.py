@@ -22,13 +22,15 @@ _WHOLE = {Action.LIST, Action.EXPORT}  # without a document named, all of the re
 # R.1111-48: whoever breaks the glass has just shown who he is.
 RECENT_SECONDS, AHEAD_SECONDS = 600, 5
 _HOUR_MS = 3_600_000
-# How long a relation may last that a professional declares: his own word of the patient's consent, the shortest.
+# How long a relation may last that somebody else than the patient declares: his own word of her consent, the shortest.
 MOST_CARE_MS = {
     "declared": 24 * _HOUR_MS,
     "appointment": 7 * 24 * _HOUR_MS,
     "admission": 90 * 24 * _HOUR_MS,
     "code": 180 * 24 * _HOUR_MS,
 }
+# How long it lasts when nobody says. R.1111-46: explicit consent is given for a consultation; more must be asked for.
+USUAL_CARE_MS = MOST_CARE_MS | {"code": 24 * _HOUR_MS}
 _ABSENT = {
     "exists": False,
     "own": False,
@@ -237,6 +239,9 @@ def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, An
         "motivated": flow.motive is not None and flow.motive.code in MOTIVES and bool(flow.motive.text),
         "requested": record.request_of(actor, now) is not None,
         "declares": care.evidence if care else "",
+        "for_organisation": actor.organisation is not None,
+        "own_stay": flow.action is Action.END_CARE and record.stays(flow.change, actor, now),
+        "word_too_often": professional and record.word_taken_too_often(actor, now),
         "code_holds": care is not None and record.code_holds(care.code, now),
         "short_enough": care is not None and now < care.until <= now + MOST_CARE_MS[care.evidence],
     }

@@ -106,7 +106,10 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A care relation as a professional declared it. `id` is the cause of the entry, `subject` whom it serves."""
+    """A care relation as it was declared. `id` is the cause of the entry, `subject` whom it serves.
+
+    `who` declared it, for `organisation`, whose name was `place`.
+    """
 
     id: str
     evidence: str
@@ -115,6 +118,9 @@ class Relation:
     until: int
     entry: int = 0
     stream: str = MAIN
+    who: str = ""
+    organisation: str | None = None
+    place: str | None = None
 
     def holds(self, now: int) -> bool:
         """Say whether it lasts at a time (ms)."""
@@ -133,6 +139,9 @@ class Request:
 HEIR_MS = 30 * 86_400_000
 # The strongest first: a professional's access cites the first that holds.
 EVIDENCE = ("patient", "treating-doctor", "code", "admission", "appointment", "declared")
+# What a professional says of her agreement without her: so often, then she must have a part in it again.
+OWN_WORDS = frozenset({"declared", "appointment"})
+MOST_OWN_WORDS, OWN_WORDS_MS = 3, 30 * 86_400_000
 # What each preset puts in the place of the general directives; whatever names somebody or something stays.
 PRESETS: dict[str, tuple[tuple[str, str | None], ...]] = {
     "legal": (),
@@ -179,6 +188,9 @@ class Record:
     deposits: dict[tuple[str, str], str] = field(default_factory=dict)  # (organisation, masterIdentifier) -> document
     care: dict[str, Relation] = field(default_factory=dict)
     spent: set[str] = field(default_factory=set)  # digests of one-time codes that were shown
+    words: dict[str, tuple[int, ...]] = field(
+        default_factory=dict
+    )  # person -> when his own word was all there was (ms)
     asked_anew: dict[str, int] = field(default_factory=dict)  # who was ever blocked -> the version of the newest block
     requests: dict[str, Request] = field(default_factory=dict)  # by heir: the newest that was allowed
     represented: Representation | None = None  # nothing was said: a living adult who governs alone
@@ -206,6 +218,11 @@ class Record:
             # Used by being shown: a second time it is wrong to everybody, or it would tell the blocked from the others.
             self.spent.add(flow.care.code)
             self.last_change = entry.version
+            if not flow.secret:
+                self.words.pop(f"person:{flow.actor.id}", None)  # she had a part in it
+        if self.counts_word(flow, entry.at):
+            self.words[f"person:{flow.actor.id}"] = (*self.words_of(flow.actor, entry.at), entry.at)
+            self.last_change = entry.version
         if outcome.verdict == "allowed":
             self._done(entry, flow, outcome)
 
@@ -219,6 +236,9 @@ class Record:
         elif flow.action is Action.DECLARE_CARE:
             self.last_change = entry.version
             self._begin_care(entry)
+        elif flow.action is Action.END_CARE and flow.change is not None:
+            self.last_change = entry.version
+            self.care.pop(flow.change.ends or "", None)
         elif flow.action is Action.ASK_AS_HEIR and flow.motive is not None:
             self.last_change = entry.version
             self.requests[flow.actor.id] = Request(flow.motive.code, entry.at + HEIR_MS)
@@ -284,7 +304,7 @@ class Record:
     def stream_of(self, change: Change) -> str:
         """Return where a change of directives is told: with what it names, where that is secret."""
         if change.kind == "end":
-            ended = self.directives.get(change.ends or "")
+            ended = self.directives.get(change.ends or "") or self.care.get(change.ends or "")
             return ended.stream if ended else MAIN
         named = [
             each for each in self.documents.values()
@@ -293,6 +313,41 @@ class Record:
         # What is shown opens its stream, which is told to everybody.
         hidden = bool(named) and all(each.secret for each in named) and change.kind != "show-to-representatives"
         return named[0].stream if hidden else MAIN
+
+    def stays(self, change: Change | None, actor: Actor, now: int) -> bool:
+        """Say whether what a change ends is a stay, which lasts, in the structure that an actor acts for."""
+        stay = self.care.get(change.ends or "") if change else None
+        if stay is None or stay.evidence != "admission" or not stay.holds(now):
+            return False
+        return stay.subject == f"organisation:{actor.organisation}"
+
+    def relations(self, now: int) -> list[Relation]:
+        """Return what was declared and holds: not over, not ended, and not overtaken by a block."""
+        return [
+            each
+            for each in self.care.values()
+            if each.holds(now)
+            and each.entry
+            > max(self.asked_anew.get(name, 0) for name in (each.subject, f"organisation:{each.organisation}"))
+        ]
+
+    def words_of(self, actor: Actor, now: int) -> tuple[int, ...]:
+        """Return when a professional took his own word for hers of late, as often as it counts."""
+        said = self.words.get(f"person:{actor.id}", ())
+        return tuple(at for at in said if now - at < OWN_WORDS_MS)
+
+    def word_taken_too_often(self, actor: Actor, now: int) -> bool:
+        """Say whether a professional's own word has stood for hers as often as it may."""
+        return len(self.words_of(actor, now)) >= MOST_OWN_WORDS
+
+    def counts_word(self, flow: Flow, now: int) -> bool:
+        """Say whether a flow is one more time that a professional's own word is all there is: no number stands for it.
+
+        Whether it is believed does not matter: how often he may say it would tell him what she chose. Nor does what is
+        said in secret, of which an answer in the open would tell.
+        """
+        own = flow.care is not None and flow.care.evidence in OWN_WORDS and flow.actor.kind == "professional"
+        return own and not flow.secret and not self.word_taken_too_often(flow.actor, now)
 
     def blocked(self, actor: Actor, now: int) -> bool:
         """Say whether the patient blocked this person or this organisation."""
@@ -341,6 +396,7 @@ class Record:
     def _change(self, change: Change, entry: Entry) -> None:
         if change.kind == "end":
             self.directives.pop(change.ends or "", None)
+            self.care.pop(change.ends or "", None)
             return
         if change.kind == "show-to-representatives":
             if (shown := self.documents.get(change.subject or "")) is not None:
@@ -377,8 +433,9 @@ class Record:
         whole = care.evidence == "admission" and actor.organisation
         subject = f"organisation:{actor.organisation}" if whole else f"person:{actor.id}"
         self.care[entry.cause] = Relation(
-            entry.cause, care.evidence, subject, entry.at, care.until, entry.version, entry.stream
-        )
+            entry.cause, care.evidence, subject, entry.at, care.until, entry.version, entry.stream,
+            who=actor.name, organisation=actor.organisation, place=actor.organisation_name,
+        )  # fmt: skip
 
     def _take_in(self, entry: Entry) -> None:
         flow, outcome = entry.flow, entry.outcome

@@ -1,4 +1,7 @@
-"""What follows an access in an emergency: it is told once an hour, and somebody else must find it justified or not."""
+"""What follows an access that one person's word opened: she is told, and somebody else must find it justified or not.
+
+An emergency is told once an hour, a declared oral consent each time.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +44,12 @@ def review_of(entry: Entry, now: int) -> Review | None:
     if organisation is None:
         return None
     return Review(entry.record, entry.cause, organisation, now, now + ANSWER_WITHIN_MS)
+
+
+def rests_on_his_word(entry: Entry) -> bool:
+    """Say whether an entry is a professional's declaration that the patient agreed by word of mouth."""
+    care = entry.flow.care if entry.flow else None
+    return care is not None and care.evidence == "declared"
 
 
 def closing_cause(flow: str) -> str:

@@ -7,7 +7,7 @@ from services.consent.domain.record import Directive, Document, Record, Relation
 from services.consent.domain.representation import Representation
 
 # Grows with every change of what a fold means or holds: a snapshot of another form is not read.
-FORM = 3
+FORM = 4
 
 
 def dump(record: Record) -> dict[str, Any]:
@@ -22,6 +22,7 @@ def dump(record: Record) -> dict[str, Any]:
         "deposits": [[*name, document] for name, document in record.deposits.items()],
         "care": [_plain(each) for each in record.care.values()],
         "spent": sorted(record.spent),
+        "words": {name: list(said) for name, said in record.words.items()},
         "asked_anew": record.asked_anew,
         "requests": {heir: _plain(each) for heir, each in record.requests.items()},
         "represented": record.represented.private if record.represented else None,
@@ -45,6 +46,7 @@ def load(record: str, held: dict[str, Any]) -> Record | None:
         deposits={(organisation, name): document for organisation, name, document in held["deposits"]},
         care={each.id: each for each in care},
         spent=set(held["spent"]),
+        words={name: tuple(said) for name, said in held["words"].items()},
         asked_anew=held["asked_anew"],
         requests={heir: Request(**each) for heir, each in held["requests"].items()},
         represented=Representation.read(held["represented"]) if held["represented"] else None,

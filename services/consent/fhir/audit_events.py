@@ -42,7 +42,8 @@ _SOURCE: Final = {
 _ACTIONS: Final = {
     Action.DEPOSIT: "C", Action.LIST: "E", Action.READ: "R", Action.EXPORT: "R", Action.PREVENT: "E",
     Action.NOTIFY: "E", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R", Action.READ_DIRECTIVES: "R",
-    Action.CHANGE_DIRECTIVES: "U", Action.ANNOUNCE: "U", Action.READ_OWN_TRACES: "R", Action.ASK_AS_HEIR: "C",
+    Action.CHANGE_DIRECTIVES: "U", Action.ANNOUNCE: "U", Action.END_CARE: "U", Action.READ_OWN_TRACES: "R",
+    Action.ASK_AS_HEIR: "C",
 }  # fmt: skip
 _SUCCESS, _MINOR, _SERIOUS = "0", "4", "8"
 # What nobody's flow did, by the entry's kind: type, action, outcome. Whatever is not known here was done, and is told.
@@ -69,6 +70,7 @@ _ASKED: Final = {
     Action.NOTIFY: "Vous avez demandé à prévenir cette personne.",
     Action.DECLARE_CARE: "Vous avez déclaré soigner cette personne.",
     Action.ANNOUNCE: "Vous avez déclaré avoir annoncé un résultat à cette personne.",
+    Action.END_CARE: "Vous avez déclaré la fin d'un séjour de cette personne.",
     Action.READ_JOURNAL: "Vous avez demandé à lire le journal de cette personne.",
     Action.READ_DIRECTIVES: "Vous avez demandé à relire les choix de cette personne.",
     Action.CHANGE_DIRECTIVES: "Vous avez demandé à changer les choix de cette personne.",
@@ -226,6 +228,6 @@ def _rule(entry: Entry, outcome: Outcome, rules: Rules) -> Json:
 
 def _choice(flow: Flow) -> list[Json]:
     """Return the directive that a change began or ended."""
-    if flow.change is None:
+    if flow.change is None or flow.action is not Action.CHANGE_DIRECTIVES:
         return []
     return [{"what": {"reference": f"Consent/{flow.change.ends or flow.id}", "type": "Consent"}, "type": _CONSENT}]

@@ -23,7 +23,9 @@ STRUCTURE: Final = "urn:oid:1.2.250.1.71.4.2.2"  # national ids of structures: "
 ACT_REASON: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _FINESS_DIGITS: Final = 9
 # HL7 v3 PurposeOfUse; what is not of it is a local code.
-_HL7_PURPOSES: Final = frozenset({"TREAT", "ETREAT", "BTG", "PATRQT", "COVERAGE", "HPAYMT", "CLMATTCH", "HMARKT"})
+_HL7_PURPOSES: Final = frozenset(
+    {"TREAT", "ETREAT", "BTG", "PATRQT", "COVERAGE", "HPAYMT", "CLMATTCH", "HMARKT", "PATADMIN"}
+)
 
 Json = dict[str, Any]
 

@@ -1,4 +1,7 @@
-"""Announce an entry that must be told; an emergency's is told to the treating doctor too, and is reviewed."""
+"""Announce an entry that must be told; an emergency's is told to the treating doctor too.
+
+What rested on one word alone, an emergency or an oral consent, is reviewed.
+"""
 
 from typing import Literal
 
@@ -6,7 +9,7 @@ from chassis import logs
 from chassis.sealing import Unsealable
 from services.consent.domain.entry import Entry
 from services.consent.domain.record import UNANNOUNCED
-from services.consent.domain.review import review_of, told_by_itself
+from services.consent.domain.review import rests_on_his_word, review_of, told_by_itself
 from services.consent.domain.treating_doctor import DoctorNotice, notice_of
 from services.consent.ledger import Ledger
 from services.consent.ports import Clock, Due, Journal, Notices, RecordUnknown
@@ -32,7 +35,16 @@ class Announce:
                 return "told-with-another"
             review = review_of(entries[-1], self._clock())
             doctor = await self._doctor(entries[-1])
+        elif each.kind == "declared-care" and (declared := await self._declared(each)) and rests_on_his_word(declared):
+            review = review_of(declared, self._clock())
         return "told" if await self._notices.tell(each, review, doctor) else "told-before"
+
+    async def _declared(self, each: Due) -> Entry | None:
+        """Return the declaration; None when it cannot be read: it is told all the same."""
+        try:
+            return await self._journal.by_cause(each.record, each.flow)
+        except (Unsealable, RecordUnknown):
+            return None
 
     async def _readable(self, each: Due) -> list[Entry]:
         """Return the record's emergencies up to this one; none when they cannot be read: it is told all the same."""

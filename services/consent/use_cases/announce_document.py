@@ -11,10 +11,9 @@ class AnnounceDocument:
         self._flows = flows
 
     async def __call__(self, asking: Asking, document: str) -> None:
-        """Announce; raise Refused for whoever is no professional, and where a public red line is the reason."""
+        """Announce; raise Refused for whoever cares for nobody, and where a public red line is the reason."""
         try:
             await self._flows(asking, Action.ANNOUNCE, documents=(document,))
         except Refused as refused:
-            red_line = refused.decided.outcome is not None and refused.decided.outcome.verdict == "red-line"
-            if red_line or asking.actor.kind != "professional":
+            if not refused.silent:
                 raise

@@ -35,7 +35,7 @@ class AnswerReview:
             raise OwnAccess
         if review.state == "closed":
             raise AlreadyAnswered
-        said = Reviewing(flow, access.at, by, answer, justified)
+        said = Reviewing(flow, access.at, by, answer, justified, access.announces or "emergency")
         entry = await self._inscribe(review.record, closing_cause(flow), "reviewed", reviewing=said)
         if entry is None:
             await self._close_as_written(review)

@@ -51,7 +51,9 @@ class ChangeDirectives:
 
 
 def _named(state: Record, change: Change) -> Change:
-    """Return the change with the episode itself in the place of one of its documents."""
+    """Return the change with the episode itself in the place of one of its documents, and saying that it ends care."""
+    if change.kind == "end" and change.ends in state.care:
+        return replace(change, subject="care")
     head, _, document = (change.subject or "").partition(":")
     if head != "episode-of":
         return change
@@ -65,7 +67,8 @@ def _named(state: Record, change: Change) -> Change:
 def _require_possible(state: Record, change: Change, now: int) -> None:
     if change.until is not None and change.until <= now:
         raise AlreadyOver
-    if change.kind == "end" and change.ends not in state.directives:
+    care = {each.id for each in state.relations(now)}
+    if change.kind == "end" and change.ends not in state.directives and change.ends not in care:
         raise NothingSuch("directive")
     named = change.subject is not None and ":" not in change.subject
     of_one = change.kind in {"hide", "show-to-representatives"}

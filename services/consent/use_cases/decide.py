@@ -152,7 +152,7 @@ class Decide:
         )
         if existing is not None:
             return _Told(await self._again(flow, existing))
-        if window is None or record is None or self._late(flow):
+        if window is None or record is None or self._late(flow) or record.counts_word(flow, like.at):
             return None
         rules = self._in_force.rules
         if record.version >= like.version:

@@ -33,7 +33,7 @@ class ReadReviews:
             if access is None:
                 continue
             # The entry comes first: what is shown stands in the person's journal, even where the answer is lost.
-            looked = Reviewing(review.flow, access.at, by)
+            looked = Reviewing(review.flow, access.at, by, of=access.announces or "emergency")
             await self._inscribe(review.record, uuid4().hex, "looked-at-review", "request", reviewing=looked)
             faults.point("consent.review.looked")
             shown.append((review, access))

@@ -6,9 +6,11 @@ from services.identity.domain.representation import Representation
 # Purposes of use: HL7 v3 PurposeOfUse, and the local codes EMPLOYMENT and COMMERCE, which it lacks. What the red lines
 # refuse has a code too: whoever asks for it is to be refused by a public rule, and told which.
 BREAK_GLASS, REGULATION = "BTG", "ETREAT"  # any care professional (R.1111-48); the SAMU's doctor (L.1111-17)
+# What an establishment's software says by itself: who is admitted there, and who leaves. No professional's purpose.
+ADMINISTRATION = "PATADMIN"
 EMERGENCY_PURPOSES = frozenset({BREAK_GLASS, REGULATION})
 PURPOSES: dict[Kind, frozenset[str]] = {
-    "care-software": frozenset({"TREAT"}) | EMERGENCY_PURPOSES,
+    "care-software": frozenset({"TREAT", ADMINISTRATION}) | EMERGENCY_PURPOSES,
     "patient-frontend": frozenset({"PATRQT"}),
     "insurer": frozenset({"COVERAGE"}),
     "employer": frozenset({"EMPLOYMENT"}),
@@ -19,7 +21,7 @@ PURPOSES: dict[Kind, frozenset[str]] = {
 TREATMENT = "TREAT"
 PROFESSIONAL_PURPOSES = frozenset({TREATMENT}) | EMERGENCY_PURPOSES
 PATIENT_PURPOSE = "PATRQT"
-# Who acts through these is a professional or a patient, never the application alone.
+# Who acts through these is a professional or a patient, never the application alone, but for an establishment's stays.
 _ACTED_THROUGH = frozenset({"care-software", "patient-frontend"})
 
 
@@ -56,10 +58,25 @@ def require_open(purpose: str, *, secret: bool) -> None:
 
 def require_alone(application: Application, purpose: str) -> None:
     """Raise Refused unless the application may ask for this with nobody behind it."""
-    if application.kind in _ACTED_THROUGH:
+    of_stays = application.kind == "care-software" and purpose == ADMINISTRATION
+    if application.kind in _ACTED_THROUGH and not of_stays:
         raise Refused("nobody-behind", "This kind of application acts for a professional or a patient, never alone.")
     if purpose not in application.purposes:
         raise Refused("purpose-not-allowed", "The application may not ask for this purpose.")
+
+
+def structure(application: Application, named: str | None) -> str | None:
+    """Return the structure that an application alone acts for: the one it names, or its only one; raise Refused.
+
+    A patient's directive may name it. Care software acts for one, any other may act for none.
+    """
+    if named is not None and named not in application.organisations:
+        raise Refused("application-not-of-organisation", "The application does not act for this organisation.")
+    if named is None and len(application.organisations) == 1:
+        return next(iter(application.organisations))
+    if named is None and application.kind == "care-software":
+        raise Refused("organisation-missing", "Name the organisation that the application acts for: 'organisation'.")
+    return named
 
 
 def require_person(person: Person | None) -> Person:

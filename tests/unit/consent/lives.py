@@ -18,6 +18,7 @@ from tests.unit.consent.people import (
     Book,
     flow,
     paper,
+    stay,
 )
 
 CODES = ("11502-2", "11488-4")
@@ -71,7 +72,9 @@ def lived(steps: list[tuple[Any, ...]]) -> Book:
             actor, code, labels = rest
             book.ask(flow(actor, Action.DEPOSIT, deposit=paper(uuid4().hex, code=code, visibility=labels)))
         elif name == "care":
-            book.ask(flow(rest[0], Action.DECLARE_CARE, care=Care(rest[1], book.now + DAY)))
+            who, evidence = rest
+            said = flow(who, Action.DECLARE_CARE, care=Care(evidence, book.now + DAY))
+            book.ask(stay(book.now + DAY, who) if evidence == "admission" else said)
         elif name == "pass":
             book.now += rest[0] * DAY
         else:

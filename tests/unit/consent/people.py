@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from chassis.sealing import digest
 from services.consent.domain.entry import MAIN, Entry, Outcome, leaf_class
-from services.consent.domain.flow import Action, Actor, Change, Deposit, Flow
+from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow
 from services.consent.domain.judging import Verdict, judge
 from services.consent.domain.record import Record
 from services.consent.domain.representation import Holder, Representation
@@ -30,6 +30,11 @@ COLLEAGUE = replace(MOREAU, id="899700000003", name="Dr Collègue")
 PETIT = replace(MOREAU, id="899700000002", name="Dr Petit", organisation="750000002", organisation_name="Cabinet Petit")
 NOTICES = Actor("service", "notifications", "Avis de Carnet", "notifications", "Avis de Carnet", "service")
 INSURER = Actor("application", "assureur", "Assureur", "assureur", "Assureur", "insurer")
+# The software of the structure where Dr Moreau works, with nobody behind it.
+HOSPITAL = Actor(
+    "application", "logiciel-hopital", "Logiciel Hôpital", "logiciel-hopital", "Logiciel Hôpital", "care-software",
+    organisation=MOREAU.organisation, organisation_name="Hôpital Exemple",
+)  # fmt: skip
 
 # Who act for Camille, where identity says so.
 PARENT = Actor("representative", OTHER_RECORD, "Alex Exemple", "portail", "Portail", "patient-frontend")
@@ -71,6 +76,12 @@ def flow(actor: Actor, action: Action, *documents: str, **more: Any) -> Flow:
     said: dict[str, Any] = {"purpose": _PURPOSES[actor.kind], "record": RECORD, "id": uuid4().hex} | more
     said.setdefault("digest", digest(said["id"].encode()))
     return Flow(action=action, actor=actor, documents=documents, **said)
+
+
+def stay(until: int, by: Actor = HOSPITAL) -> Flow:
+    """Return an establishment's report of a stay until a time (ms); `by` its software, or who works there."""
+    software = replace(HOSPITAL, organisation=by.organisation, organisation_name=by.organisation_name)
+    return flow(software, Action.DECLARE_CARE, care=Care("admission", until), purpose="PATADMIN")
 
 
 def entry(record: Record, asked: Flow, outcome: Outcome, at: int) -> Entry:

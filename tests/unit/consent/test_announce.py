@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chassis.sealing import Unsealable
 from services.consent.domain.entry import MAIN, Entry, Outcome
-from services.consent.domain.flow import Action, Actor, Reason
+from services.consent.domain.flow import Action, Actor, Care, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.review import (
     ANSWER_WITHIN_MS,
@@ -54,11 +54,11 @@ class Post:
 
     def write(
         self, at: int, actor: Actor = MOREAU, *, action: Action = Action.READ, purpose: str = "BTG",
-        verdict: Any = "allowed", stream: str = MAIN,
+        verdict: Any = "allowed", care: Care | None = None, stream: str = MAIN,
     ) -> str:  # fmt: skip
         """Write what a professional did; return the flow."""
         last = self.journal.entries[RECORD][-1]
-        asked = flow(actor, action, purpose=purpose, reason=Reason("URG", "Patient inconscient"))
+        asked = flow(actor, action, purpose=purpose, care=care, reason=Reason("URG", "Patient inconscient"))
         new = entry(Record(RECORD, last.version, last.n), asked, Outcome(verdict, "rule", count=1), NOW + at)
         new = replace(new, stream=stream)
         self.journal.entries[RECORD].append(new)
@@ -97,6 +97,28 @@ async def test_a_declaration_is_told_each_time_and_opens_no_review() -> None:
     declared = [post.write(at, action=Action.DECLARE_CARE, purpose="TREAT") for at in (0, MINUTE)]
     assert await post.ends() == dict.fromkeys(declared, "told")
     assert {each.kind for each in post.notices.told} == {"declared-care"}
+    assert post.reviews.rows == {}
+
+
+async def test_an_oral_agreement_that_he_declared_himself_is_reviewed() -> None:
+    """Each time: his organisation's officer owes the person an answer, within thirty days."""
+    post = Post()
+    word = Care("declared", NOW + 24 * HOUR)
+    declared = [post.write(at, action=Action.DECLARE_CARE, purpose="TREAT", care=word) for at in (0, MINUTE)]
+    assert await post.ends() == dict.fromkeys(declared, "told")
+    assert {(each.flow, each.organisation) for each in post.reviews.rows.values()} == {
+        (each, MOREAU.organisation) for each in declared
+    }
+    assert {each.due_at - each.opened_at for each in post.reviews.rows.values()} == {ANSWER_WITHIN_MS}
+
+
+@pytest.mark.parametrize("evidence", ["code", "appointment", "admission"])
+async def test_what_rests_on_more_than_his_word_is_told_and_not_reviewed(evidence: Any) -> None:
+    """Her code, an appointment, an establishment's report: she is told, and may end it."""
+    post = Post()
+    said = Care(evidence, NOW + HOUR)
+    declared = post.write(0, action=Action.DECLARE_CARE, purpose="TREAT", care=said)
+    assert await post.ends() == {declared: "told"}
     assert post.reviews.rows == {}
 
 
@@ -174,8 +196,12 @@ async def test_what_cannot_be_read_is_told_all_the_same(error: Exception) -> Non
         async def emergencies(self, record: str, to: int) -> list[Entry]:  # noqa: ARG002 - the port's
             raise error
 
+        async def by_cause(self, record: str, cause: str) -> Entry | None:  # noqa: ARG002 - the port's
+            raise error
+
     post = Post(Broken())
-    looks = [post.write(0), post.write(MINUTE)]
+    word = Care("declared", NOW + HOUR)
+    looks = [post.write(0), post.write(MINUTE), post.write(0, action=Action.DECLARE_CARE, purpose="TREAT", care=word)]
     assert await post.ends() == dict.fromkeys(looks, "told")
     assert post.reviews.rows == {}
 

@@ -18,10 +18,12 @@ from services.consent.domain.flow import Action, Actor
 from services.consent.in_force import Archive
 from services.consent.ledger import Ledger
 from services.consent.own_flows import OwnFlows
+from services.consent.repeats import Repeats
 from services.consent.use_cases.announce_document import AnnounceDocument
 from services.consent.use_cases.change_directives import MOST_DIRECTIVES, ChangeDirectives
 from services.consent.use_cases.decide import Decide
 from services.consent.use_cases.declare_care import DeclareCare
+from services.consent.use_cases.end_stay import EndStay
 from services.consent.use_cases.make_codes import MakeCodes
 from services.consent.use_cases.read_directives import ReadDirectives
 from services.consent.use_cases.read_journal import ReadJournal
@@ -32,6 +34,7 @@ from tests.unit.consent.memory import (
     MemoryKeys,
     MemoryProjection,
     MemorySnapshots,
+    MemoryWindows,
     Unchanging,
 )
 from tests.unit.consent.people import (
@@ -48,19 +51,22 @@ from tests.unit.consent.people import (
 )
 from tests.unit.consent.test_flows import KEY, access_token, now_ms
 
+# A window that no test sees the end of, whenever it runs.
+_FOR_EVER_MS = 10**13
 BLOCK = {"kind": "block", "professional": "99700000001"}
 
 
 class Interface:
     """Consent's routes on ports in memory, and a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, counting: bool = False) -> None:
         self.journal, self.ahead = MemoryJournal(), 0
         self.journal.entries[RECORD] = [opening()]
         ledger, verifier = Ledger(self.journal, MemorySnapshots()), TokenVerifier()
         verifier.use({"keys": [KEY.as_dict(private=False)]})
         in_force = Unchanging(RULES)
-        self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self._clock)
+        repeats = Repeats(MemoryWindows(self.journal), _FOR_EVER_MS) if counting else None
+        self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self._clock, repeats=repeats)
         flows = OwnFlows(self.decide, MemoryProjection())
         changing = ChangeDirectives(flows, ledger, self._clock)
         room: Any = SimpleNamespace(
@@ -68,6 +74,7 @@ class Interface:
             change_directives=changing,
             make_codes=MakeCodes(changing),
             declare_care=DeclareCare(flows, ledger, self._clock),
+            end_stay=EndStay(flows),
             announce_document=AnnounceDocument(flows),
             read_directives=ReadDirectives(flows, ledger, self._clock),
             read_journal=ReadJournal(flows, ledger, self.journal, self._clock),

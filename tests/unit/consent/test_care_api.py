@@ -10,9 +10,9 @@ import pytest
 from chassis.tokens import Emergency
 from services.consent.domain.codes import code_digest
 from services.consent.domain.flow import Action, Actor, Reason
-from services.consent.domain.judging import MOST_CARE_MS
+from services.consent.domain.judging import USUAL_CARE_MS
 from tests.unit.chassis.asgi import Answer
-from tests.unit.consent.people import CAMILLE, INSURER, MOREAU, OTHER_RECORD, PETIT, RECORD, flow, opening
+from tests.unit.consent.people import CAMILLE, HOSPITAL, INSURER, MOREAU, OTHER_RECORD, PETIT, RECORD, flow, opening
 from tests.unit.consent.test_api import BLOCK, Interface, code
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -320,19 +320,20 @@ async def test_what_keeps_out_ends_with_its_time(consent: Interface, keeps: tupl
         assert await decided(consent, purpose=purpose, reason=reason, auth_time=now) == expected
 
 
-@pytest.mark.parametrize(("evidence", "most"), MOST_CARE_MS.items())
+@pytest.mark.parametrize(("evidence", "usual"), USUAL_CARE_MS.items())
 @pytest.mark.parametrize("lasts", [HOUR_MS, DAY_MS, None])
 async def test_what_was_declared_ends_with_its_time(
-    consent: Interface, evidence: str, most: int, lasts: int | None
+    consent: Interface, evidence: str, usual: int, lasts: int | None
 ) -> None:
-    """For an hour, a day, or without a word the longest: a moment before its end it lets in, after it nobody."""
+    """For an hour, a day, or without a word as long as is usual: before its end it lets in, after it nobody."""
     body: dict[str, Any] = {"evidence": evidence}
     if evidence == "code":
         body["code"] = await hers(consent)
     if lasts is not None:
         body["until"] = _in(consent, lasts)
-    assert (await care(consent, body)).status == 202
-    ends = lasts if lasts is not None else most
+    by, purpose = (HOSPITAL, "PATADMIN") if evidence == "admission" else (MOREAU, "TREAT")
+    assert (await care(consent, body, by, purpose=purpose)).status == 202
+    ends = lasts if lasts is not None else usual
     for moved, verdict in ((0, "allowed"), (ends - 60_000, "allowed"), (ends + 1_000, "refused")):
         consent.ahead = moved
         assert (await decided(consent))[0] == verdict

@@ -31,10 +31,11 @@ EQUIVALENT = {
     "opposed: not for a Patient",
     # Of what does not exist, `no-such-document` refuses the same actions to everybody, and is the reason told.
     f"not-habilitated: {_ABSENT}",
-    # The same, and what is listed or read in secret is refused by the rule before.
+    # The same, and what is listed, read or announced in secret is refused by the rule before.
     f"secret-shows-secrets-only: {_ABSENT_IN_SECRET}",
     "secret-deposits-are-secret: for list too",
     "secret-deposits-are-secret: for read too",
+    "secret-deposits-are-secret: for announce too",
     # What the exception names is no action of the rule.
     f"deceased: in '{_BUT_HEIRS}': for ask-as-heir too",
     # Of the dead nobody else lists or reads: a second wall.
@@ -53,6 +54,10 @@ _reading = partial(
 )
 _announcing = partial(_reading, "professional", action=Action.ANNOUNCE, evidence="declared")
 _hers = partial(_reading, "patient", purpose="PATRQT", labels=frozenset({"INVISIBLE_PATIENT"}))
+_admitting = partial(
+    Situation, action=Action.DECLARE_CARE, purpose="PATADMIN", software="care-software", declares="admission",
+    for_organisation=True, short_enough=True, exists=True, habilitated=True,
+)  # fmt: skip
 _hers_alone = partial(Situation, "patient", purpose="PATRQT", software="patient-frontend", exists=True)
 _in_her_place = partial(
     Situation, "representative", purpose="PATRQT", software="patient-frontend", role="parent", minor=True,
@@ -109,6 +114,7 @@ _STRANGE = [
     _heir(action=Action.READ, deceased=False),
     _heir(action=Action.DEPOSIT),
     _heir(action=Action.READ_OWN_TRACES),
+    _heir(action=Action.END_CARE),
     # What it takes to look, or to be refused it, is not what it takes to ask.
     *(
         _reading("professional", action=Action.ASK_AS_HEIR, evidence=each)
@@ -119,6 +125,7 @@ _STRANGE = [
     _asking("BTG", reasoned=True),
     _asking("ETREAT", samu_closed=True, reasoned=True),
     _asking("ETREAT", reasoned=True),
+    Situation("application", Action.ASK_AS_HEIR, "PATADMIN", "care-software", for_organisation=True, own_stay=True),
     Situation("service", Action.ASK_AS_HEIR, "NOTIFY", "", name="notifications", exists=True),
     _hers_alone(action=Action.READ, role="heir"),
     _hers_alone(action=Action.READ, role="heir", deceased=True),
@@ -154,10 +161,26 @@ _STRANGE = [
     _reading("professional", evidence="hearsay"),
     # To her, what is not announced is not even there: the rule is a second wall.
     *(_hers(action=each) for each in (Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY)),
+    # Nobody declares at all but professionals and establishments: whoever else tried is told the same.
+    *(
+        Situation(
+            each, Action.DECLARE_CARE, "TREAT", "care-software", role="parent", minor=True, delegated=True, **said
+        )
+        for each in ("patient", "representative", "professional", "application", "service")
+        for said in ({"declares": "declared", "ask_me": True, "short_enough": True}, {"declares": "declared"})
+    ),
+    _hers_alone(action=Action.DECLARE_CARE, blocked=True, short_enough=True),
+    _admitting("service"),
+    _hers_alone(action=Action.DECLARE_CARE, declares="declared", word_too_often=True, short_enough=True),
+    # Only professionals have a profession.
+    _hers_alone(action=Action.READ, profession="dpo"),
     # Only a declaration says what it rests on.
+    _reading("professional", evidence="patient", declares="declared", word_too_often=True),
+    _admitting("application", action=Action.READ),
+    _reading("professional", evidence="patient", declares="admission"),
     _reading("professional", evidence="patient", declares="declared", ask_me=True),
     _reading("professional", evidence="patient", declares="code"),
-    # Who may not read a result might announce it; nobody lets him know of it.
+    # Who may not read a result may not announce it either.
     *(_announcing(**each) for each in ({"closed": True}, {"ask_me": True}, {"hidden": True}, {"habilitated": False})),
     _announcing(labels=frozenset({"MASQUE_PS"})),
 ]

@@ -40,13 +40,13 @@ _YES = _NO.map(lambda each: not each)
 _ACTIONS, _KINDS = st.sampled_from(Action), st.sampled_from(get_args(ActorKind))
 _PURPOSES = st.sampled_from(
     ["PATRQT", "TREAT", "BTG", "ETREAT", "NOTIFY", "PREVENT", "COVERAGE", "HPAYMT", "CLMATTCH", "EMPLOYMENT", "HMARKT",
-     "COMMERCE", "HRESCH", "", "treat"]
+     "COMMERCE", "PATADMIN", "HRESCH", "", "treat"]
 )  # fmt: skip
 _LOOKS = st.sampled_from([Action.LIST, Action.READ])
 _CARES, _SEEN = st.just("professional"), st.sampled_from([Action.LIST, Action.READ, Action.EXPORT])
 # Who might ask what for what: else nearly every situation would be refused for want of any ground.
 _LIKELY = st.sampled_from(
-    ["looks", "looks", "looks", "breaks", "breaks", "writes", "reads", "governs", "serves", "speaks"]
+    ["looks", "looks", "looks", "breaks", "breaks", "writes", "reads", "governs", "serves", "speaks", "admits"]
 ).flatmap(
     {
         "looks": st.tuples(_CARES, _LOOKS, st.just("TREAT")),
@@ -59,6 +59,9 @@ _LIKELY = st.sampled_from(
         "reads": st.tuples(st.just("patient"), _SEEN, st.just("PATRQT")),
         "governs": st.tuples(st.just("patient"), _ACTIONS, st.just("PATRQT")),
         "speaks": st.tuples(st.just("representative"), _ACTIONS, st.just("PATRQT")),
+        "admits": st.tuples(
+            st.just("application"), st.sampled_from([Action.DECLARE_CARE, Action.END_CARE]), st.just("PATADMIN")
+        ),
         "serves": st.sampled_from([("service", Action.NOTIFY, "NOTIFY"), ("service", Action.PREVENT, "PREVENT")]),
     }.__getitem__
 )
@@ -86,21 +89,23 @@ _ANY = st.builds(
     _situated,
     st.one_of(*[_LIKELY] * 7, st.tuples(_KINDS, _ACTIONS, _PURPOSES)),
     software=_SOFTWARE, name=st.sampled_from(["notifications", "documents", "documents", "statistics"]),
-    profession=st.sampled_from(["10", "60", "", "none"]), evidence=_EVIDENCE, blocked=_NO, opposed=_NO, closed=_NO,
-    ask_me=_NO, exports_opposed=_NO, prevention_opposed=_NO, samu_closed=_NO, others_closed=_NO, hidden_open=_NO,
+    profession=st.sampled_from(["10", "10", "60", "60", "", "none", "dpo"]), evidence=_EVIDENCE, blocked=_NO,
+    opposed=_NO, closed=_NO, ask_me=_NO, exports_opposed=_NO, prevention_opposed=_NO, samu_closed=_NO,
+    others_closed=_NO, hidden_open=_NO,
     reasoned=_YES, recent=_YES, declares=st.sampled_from(["", "code", "declared", "admission", "appointment"]),
     minor=st.booleans(), deceased=_NO, stale=_NO, secret=_NO,
     role=st.sampled_from(["", "parent", "parent", "guardian", "family-authorisation", "caregiver", "heir", "cousin"]),
     delegated=_YES, changes=st.sampled_from(["", "authorise", "show-to-representatives", "oppose-heirs"]),
     ends=st.sampled_from(["", "", "authorise", "oppose-heirs"]), heirs_opposed=_NO, motivated=_YES, requested=_YES,
+    for_organisation=_YES, own_stay=st.booleans(), word_too_often=_NO,
     code_holds=st.booleans(), short_enough=_YES, exists=_YES, own=st.booleans(), hidden=_NO,
     habilitated=_YES, labels=_LABELS,
 )  # fmt: skip
-# Of the dead, and by who is an heir: else nearly none would be both.
-_SITUATIONS = st.one_of(
-    *[_ANY] * 9,
-    st.builds(_inheriting, _ANY, st.sampled_from([Action.LIST, Action.READ, Action.ASK_AS_HEIR, Action.EXPORT]), _YES),
+# A tenth of the dead, and by who is an heir: else nearly none would be both.
+_OF_HEIRS = st.builds(
+    _inheriting, _ANY, st.sampled_from([Action.LIST, Action.READ, Action.ASK_AS_HEIR, Action.EXPORT]), _YES
 )
+_SITUATIONS = st.sampled_from([_ANY] * 9 + [_OF_HEIRS]).flatmap(lambda each: each)
 
 
 def _by_the_rules(asked: Situation) -> Said:
@@ -133,6 +138,9 @@ _PEOPLE = st.sampled_from(
         "le Dr Moreau, sur un logiciel grand public", "le logiciel du cabinet Moreau, sans personne",
     ))]
 )  # fmt: skip
+_STRUCTURES = st.sampled_from([
+    PEOPLE["le logiciel du cabinet Moreau, sans personne"], PEOPLE["le logiciel du cabinet Petit, sans personne"],
+])  # fmt: skip
 _CAREGIVERS = st.sampled_from([MOREAU, MOREAU, PETIT, PEOPLE["une consœur du cabinet Moreau"]])
 _AIMS = {
     "patient": "PATRQT",
@@ -163,6 +171,11 @@ _STEPS = st.one_of(
               ["cause-of-death", "memory", "rights", "curiosity"]), st.sampled_from(["words", "words", "words", None])),
     st.tuples(st.just("care"), _CAREGIVERS, st.sampled_from(["code", "code", "admission", "appointment", "declared"]),
               st.sampled_from([HOUR, DAY, DAY + 1, 7 * DAY, 90 * DAY, -HOUR]), st.sampled_from("kl")),
+    st.tuples(st.just("words"), _CAREGIVERS, st.lists(st.sampled_from(["appointment", "declared"]), min_size=3,
+              max_size=4)),
+    st.tuples(st.just("stay"), _STRUCTURES, st.sampled_from([DAY, 90 * DAY, 90 * DAY + 1])),
+    st.tuples(st.just("leave"), _STRUCTURES, _AT),
+    st.tuples(st.just("part"), _AT),
     st.tuples(st.just("say"), st.just("block"), st.sampled_from(_SOMEBODY), _LASTS),
     st.tuples(st.just("say"), st.just("authorise"), st.sampled_from([*_SOMEBODY, "profession:60"]), _LASTS),
     st.tuples(st.just("say"), st.just("treating-doctor"), st.sampled_from([PERSON, f"person:{PETIT.id}"]), _LASTS),
@@ -201,6 +214,7 @@ class _Lived:
     def __init__(self) -> None:
         self.book, self.life = Book(RULES), Life(RULES.habilitated)
         self.begun: list[str] = []
+        self.related: list[str] = []  # what was declared, counted or not
         for number, (actor, kind, episode) in enumerate([(PETIT, *_OF_THE_STAY), (MOREAU, _TYPES[0], None)]):
             self._deposit(actor, number, "a", "", kind, episode)
 
@@ -311,13 +325,37 @@ class _Lived:
             asked = replace(asked, documents=(), deposit=paper("another"))
         elif action is Action.CHANGE_DIRECTIVES:
             asked = replace(asked, documents=(), change=Change("authorise", PERSON))
+        elif action is Action.END_CARE:
+            asked = replace(asked, documents=(), change=self._ending(0))
         elif action is Action.DECLARE_CARE:
             asked = replace(asked, documents=(), care=Care("declared", self.book.now + DAY))
         self._put(asked)
 
     def _care(self, actor: Actor, evidence: Any, lasts: int, code: str) -> None:
         care = Care(evidence, self.book.now + lasts, code if evidence == "code" else None)
-        self._put(flow(actor, Action.DECLARE_CARE, care=care))
+        asked = flow(actor, Action.DECLARE_CARE, care=care)
+        self.related.append(asked.id)
+        self._put(asked)
+
+    def _words(self, actor: Actor, evidence: list[Any]) -> None:
+        for each in evidence:
+            self._care(actor, each, HOUR, "")
+
+    def _stay(self, structure: Actor, lasts: int) -> None:
+        care = Care("admission", self.book.now + lasts)
+        asked = flow(structure, Action.DECLARE_CARE, care=care, purpose="PATADMIN")
+        self.related.append(asked.id)
+        self._put(asked)
+
+    def _leave(self, structure: Actor, at: int) -> None:
+        self._put(flow(structure, Action.END_CARE, change=self._ending(at), purpose="PATADMIN"))
+
+    def _part(self, at: int) -> None:
+        self._put(flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=self._ending(at)))
+
+    def _ending(self, at: int) -> Change:
+        """Return the end of what was declared, counted from the newest."""
+        return Change("end", ends=self.related[-1 - at % len(self.related)] if self.related else "none")
 
     def _begin(self, change: Change) -> None:
         asked = flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=change)

@@ -27,6 +27,7 @@ from tests.unit.consent.people import (
     folded,
     opening,
     paper,
+    stay,
 )
 
 
@@ -185,8 +186,11 @@ def test_a_preset_s_directive_can_be_ended_alone(book: Book) -> None:
 
 
 def declared(book: Book, evidence: Any, lasts: int, by: Actor = MOREAU, code: str | None = None) -> str:
-    """Have a professional declare that he cares for her; return the relation's id."""
-    asked = flow(by, Action.DECLARE_CARE, care=Care(evidence, book.now + lasts, code))
+    """Have a professional, of a stay the establishment, declare that he cares for her; return the relation's id."""
+    until = book.now + lasts
+    asked = (
+        stay(until, by) if evidence == "admission" else flow(by, Action.DECLARE_CARE, care=Care(evidence, until, code))
+    )
     book.ask(asked)
     return asked.id
 
@@ -229,12 +233,10 @@ def test_a_stay_is_cared_for_by_the_whole_organisation(book: Book) -> None:
     assert other.record.evidence(replace(MOREAU, organisation="750000002"), NOW) == "appointment"
 
 
-def test_a_stay_without_an_organisation_is_between_two_persons(book: Book) -> None:
-    """Who admits for nobody admits for himself."""
-    alone = replace(MOREAU, organisation=None)
-    declared(book, "admission", DAY, by=alone)
-    assert book.record.evidence(alone, NOW) == "admission"
-    assert book.record.evidence(replace(COLLEAGUE, organisation=None), NOW) == ""
+def test_a_stay_is_in_an_establishment(book: Book) -> None:
+    """Software that acts for none reports none: it begins nothing that could serve anybody."""
+    declared(book, "admission", DAY, by=replace(MOREAU, organisation=None))
+    assert book.record.care == {}
 
 
 @pytest.mark.parametrize("evidence", ["appointment", "declared", "admission", "code"])

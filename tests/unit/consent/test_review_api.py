@@ -14,7 +14,7 @@ from chassis.tokens import TokenVerifier
 from chassis.web import create_app
 from services.consent import phrases
 from services.consent.domain.entry import EMERGENCIES, Entry, Kind, Outcome, Reviewing
-from services.consent.domain.flow import Action, Actor, Reason
+from services.consent.domain.flow import Action, Actor, Care, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.review import DPO, EVERY_RECORD, closing_cause, review_of
 from services.consent.inscribing import Inscribe
@@ -121,6 +121,33 @@ async def test_an_officer_reads_who_when_and_why(office: Office) -> None:
     assert seen["phrase"].startswith("Le 28 mai 2026 à ")
     assert "Dr Moreau (Cabinet Moreau, logiciel Logiciel Moreau) a lu un document, en urgence" in seen["phrase"]
     assert seen["phrase"].endswith(f"Motif (URG) : « {SECRET} ».")
+
+
+WORD: dict[str, Any] = {
+    "action": Action.DECLARE_CARE, "purpose": "TREAT", "reason": None, "care": Care("declared", NOW + 3_600_000)
+}  # fmt: skip
+
+
+async def test_an_officer_reviews_an_oral_agreement_that_was_declared(office: Office) -> None:
+    """Who says that the person agreed, and until when; the person reads that it was looked at, and the answer."""
+    declared = office.access(**WORD)
+    (seen,) = (await office.listed())["reviews"]
+    assert (seen["flow"], seen["action"], seen["purpose"], seen["reason"]) == (declared, "declare-care", "TREAT", None)
+    assert "a déclaré avoir l'accord oral de la personne, jusqu'au 28 mai 2026" in seen["phrase"]
+    assert "« »" not in seen["phrase"]
+    assert "motif" not in seen["phrase"].lower()
+    about = "la déclaration d'accord oral du 28 mai 2026"
+    assert f"a examiné {about}" in phrases.entry_view(office.last(), RULES)["phrase"]
+    assert await office.answer(declared) == (201, None)
+    assert f"a répondu sur {about}" in phrases.entry_view(office.last(), RULES)["phrase"]
+    assert "justifiée" in phrases.entry_view(office.last(), RULES)["phrase"]
+    assert await office.answer(declared) == (409, "already-answered")
+
+
+async def test_nobody_reviews_his_own_word(office: Office) -> None:
+    """An officer who declared it himself leaves it to another."""
+    declared = office.access(OFFICER, **WORD)
+    assert await office.answer(declared) == (403, "own-access")
 
 
 async def test_an_officer_learns_nothing_of_the_record(office: Office) -> None:

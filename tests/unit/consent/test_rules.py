@@ -67,6 +67,9 @@ _CONTEXT: dict[str, Any] = {
     "declares": "",
     "code_holds": False,
     "short_enough": False,
+    "for_organisation": False,
+    "own_stay": False,
+    "word_too_often": False,
     "document": {
         "exists": True, "own": False, "hidden": False, "habilitated": True, "visibility": (), "type_code": "",
         "class_code": "",

@@ -14,6 +14,7 @@ from services.identity.domain.links import (
     require_links,
     require_open,
     require_person,
+    structure,
 )
 from services.identity.domain.people import Application, Kind, Person, Professional, Status, Traits
 
@@ -45,7 +46,7 @@ async def test_each_missing_link_is_named() -> None:
     assert refusal(SOFTWARE, DOCTOR, "489999029", "TREAT") == "application-not-of-organisation"
     assert refusal(SOFTWARE, None, "489999011", "TREAT") == "professional-unknown"
     assert refusal(SOFTWARE, elsewhere, "489999011", "TREAT") == "professional-not-in-organisation"
-    for purpose in ("ETREAT", "BTG", "COVERAGE", "PATRQT", "treat", ""):
+    for purpose in ("ETREAT", "BTG", "COVERAGE", "PATRQT", "PATADMIN", "treat", ""):
         assert refusal(SOFTWARE, DOCTOR, "489999011", purpose) == "purpose-not-allowed"
 
 
@@ -59,11 +60,11 @@ async def test_a_professional_asks_through_care_software_only(kind: Kind) -> Non
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 async def test_an_application_alone_has_its_kinds_purposes(kind: Kind) -> None:
-    """An insurer asks for COVERAGE and nothing else; software that people act through never asks alone."""
+    """An insurer asks for COVERAGE and nothing else; software that people act through asks alone for no care."""
     application = replace(SOFTWARE, kind=kind, purposes=PURPOSES[kind])
     behind = kind in {"care-software", "patient-frontend"}
     for purpose in {each for purposes in PURPOSES.values() for each in purposes}:
-        if purpose in PURPOSES[kind] and not behind:
+        if purpose in PURPOSES[kind] and (not behind or purpose == "PATADMIN"):
             require_alone(application, purpose)
             continue
         with pytest.raises(Refused) as refused:
@@ -78,6 +79,34 @@ async def test_a_token_of_every_record_is_for_the_open_alone() -> None:
         with pytest.raises(Refused) as refused:
             require_open(purpose, secret=secret)
         assert refused.value.slug == "purpose-not-allowed"
+
+
+async def test_only_registered_software_administers_stays() -> None:
+    """A practice's software, which was not registered for it, says nothing without its professional."""
+    with pytest.raises(Refused) as refused:
+        require_alone(SOFTWARE, "PATADMIN")
+    assert refused.value.slug == "purpose-not-allowed"
+    hospital = replace(SOFTWARE, purposes=PURPOSES["care-software"])
+    require_alone(hospital, "PATADMIN")
+    assert refusal(hospital, DOCTOR, "489999011", "PATADMIN") == "purpose-not-allowed"
+
+
+async def test_an_application_alone_acts_for_one_of_its_structures() -> None:
+    """The one it names, where it has several; the only one, unnamed; another's, never; and care software for one."""
+    one, two = SOFTWARE, replace(SOFTWARE, organisations=frozenset({"489999011", "489999029"}))
+    assert [structure(one, None), structure(one, "489999011"), structure(two, "489999029")] == [
+        "489999011", "489999011", "489999029"
+    ]  # fmt: skip
+    for application, named, slug in (
+        (one, "489999029", "application-not-of-organisation"),
+        (two, "489999037", "application-not-of-organisation"),
+        (two, None, "organisation-missing"),
+        (replace(SOFTWARE, organisations=frozenset()), None, "organisation-missing"),
+    ):
+        with pytest.raises(Refused) as refused:
+            structure(application, named)
+        assert refused.value.slug == slug
+    assert structure(replace(two, kind="insurer"), None) is None
 
 
 @pytest.mark.parametrize("status", sorted(set(get_args(Status)) - {"qualified"}))

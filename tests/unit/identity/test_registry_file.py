@@ -175,6 +175,13 @@ async def test_only_a_doctor_regulates() -> None:
     assert not parse(json.dumps({"professionals": [PROFESSIONAL]}).encode()).professionals["professionals[0]"].samu
 
 
+async def test_a_data_protection_officer_is_registered_too() -> None:
+    """Consent knows officers by this code; any other word is no profession."""
+    assert faults(professionals=[PROFESSIONAL | {"profession": "dpo"}]) == {}
+    for other in ("DPO", "dp", "dpo1", ""):
+        assert list(faults(professionals=[PROFESSIONAL | {"profession": other}])) == ["professionals[0].profession"]
+
+
 @pytest.mark.parametrize("client_id", ["801234567897", "A", "a", "a|b", "a:b", "é" * 3])
 async def test_a_client_id_cannot_pass_for_a_person(client_id: str) -> None:
     """It begins with a letter: no assertion about an application reads as one about a professional."""
