@@ -13,7 +13,7 @@ from threading import Lock
 from prometheus_client import Counter
 
 from chassis.settings import LimitSettings
-from chassis.tokens import AccessToken
+from chassis.tokens import EVERY_RECORD, AccessToken
 
 LIMITED = Counter("carnet_limited_total", "Requests that were refused for their number, by whose it was.", ["scope"])
 _WINDOW_SECONDS = 60.0
@@ -68,9 +68,10 @@ class Limits:
     def _buckets(self, token: AccessToken) -> list[tuple[_Bucket, int]]:
         share = "emergency" if token.emergency else token.actor
         found: list[tuple[_Bucket, int]] = [
-            (("application", token.application.id), self._settings.application_per_minute),
-            (("record", token.record, share), self._settings.record_per_minute),
+            (("application", token.application.id), self._settings.application_per_minute)
         ]
+        if token.record != EVERY_RECORD:  # which is no record: else all who ask of them all would share one bucket
+            found.append((("record", token.record, share), self._settings.record_per_minute))
         if token.actor == "professional":
             found.append((("professional", token.sub, share), self._settings.professional_per_minute))
         return found

@@ -14,6 +14,8 @@ from chassis.sealing import b64, digest
 
 AUDIENCE = "carnet"
 LIFETIME_SECONDS = 300
+# The record of a token that names nobody: good for what is about every record, where a route says so, and nowhere else.
+EVERY_RECORD = "public"
 EMERGENCY_PURPOSES = frozenset({"BTG", "ETREAT"})
 _ALGORITHMS = ["Ed25519"]
 _CLAIMS = jwt.JWTClaimsRegistry(
@@ -87,7 +89,7 @@ class AccessToken(BaseModel):
     application: Application
     purpose: str
     record: str
-    patient: str = Field(description="SHA-256(system|INS|record): `patient_digest`.")
+    patient: str = Field(description="SHA-256(system|INS|record): `patient_digest`. Empty exactly for EVERY_RECORD.")
     auth_time: int
     iat: int
     exp: int
@@ -108,6 +110,15 @@ class AccessToken(BaseModel):
             raise ValueError("a representative acts at the patient's request")
         if self.secret and (self.actor, self.purpose) != ("professional", "TREAT"):
             raise ValueError("a secret consultation is a professional's, who treats")
+        return self
+
+    @model_validator(mode="after")
+    def _is_of_somebody(self) -> Self:
+        every = self.record == EVERY_RECORD
+        if every is not (self.patient == ""):
+            raise ValueError("a token names a record and its patient, or neither")
+        if every and (self.actor, self.purpose, self.secret) != ("professional", "TREAT", False):
+            raise ValueError("a token of every record is a professional's, in the open")
         return self
 
 
@@ -140,8 +151,11 @@ class TokenVerifier:
         self._keys = KeySet.import_key_set(jwks)
         self._known.clear()
 
-    def verify(self, token: str) -> AccessToken:
-        """Return the claims; raise TokenRefused: malformed, foreign, expired, or not for us."""
+    def verify(self, token: str, *, every_record: bool = False) -> AccessToken:
+        """Return the claims; raise TokenRefused: malformed, foreign, expired, or not for us.
+
+        A token of every record is for nobody who does not ask for it by `every_record`.
+        """
         name = sha256(token.encode()).digest()
         known = self._known.get(name)
         if known is None:
@@ -151,6 +165,8 @@ class TokenVerifier:
             self._known[name] = known
         if known.exp <= time.time():
             raise TokenRefused("token-expired")
+        if known.record == EVERY_RECORD and not every_record:
+            raise TokenRefused("token-of-every-record")
         return known
 
     def _read(self, token: str) -> AccessToken:

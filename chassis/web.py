@@ -130,15 +130,16 @@ def admit(request: Request, caller: AccessToken) -> None:
         raise problems.Problem(429, "too-many-requests", sentence, headers) from None
 
 
-def authenticated(verifier: TokenVerifier) -> Callable[[Request], AccessToken]:
+def authenticated(verifier: TokenVerifier, *, every_record: bool = False) -> Callable[[Request], AccessToken]:
     """Return a FastAPI dependency: the caller's verified token.
 
-    Else a 401 problem that names the check it failed, or a 429 problem (`admit`).
+    Else a 401 problem that names the check it failed, or a 429 problem (`admit`). `every_record`: a token that names no
+    record is taken too.
     """
 
     def verified(request: Request) -> AccessToken:
         try:
-            caller = verifier.verify(bearer(request))
+            caller = verifier.verify(bearer(request), every_record=every_record)
         except TokenRefused as refused:
             raise problems.Problem(
                 401,

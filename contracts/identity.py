@@ -51,6 +51,10 @@ class RepresentationChanged(Fact):
     minor: bool
     deceased: bool
     holders: tuple[Holder, ...] = Field(description="Everybody who may act now; the others may not.")
+    # No role of a holder: that list is closed, and a reader of before must find here nobody who may act.
+    heirs: tuple[RecordId, ...] = Field(
+        default=(), description="Of the dead alone: who may ask, as an heir, to read (L.1110-4 V); by their own record."
+    )
 
 
 class BeatSent(Fact):

@@ -16,6 +16,7 @@ from services.consent.api import router
 from services.consent.bootstrap import Room, bootstrap, desk
 from services.consent.emergencies_api import emergencies_router
 from services.consent.fhir_api import PLACE, fhir_error, fhir_router
+from services.consent.heirs_api import heirs_router
 from services.consent.review_api import review_router
 from services.consent.rules_api import rules_router
 from services.consent.rules_commands import rules_commands
@@ -67,7 +68,7 @@ async def _announced(room: Room) -> list[Repeated]:
 
 
 def _routers(room: Room) -> list[APIRouter]:
-    told = (review_router(room), emergencies_router(room))
+    told = (heirs_router(room), review_router(room), emergencies_router(room))
     return [router(room), views_router(room), fhir_router(room), *told, rules_router(room)]
 
 

@@ -58,7 +58,7 @@ class DirectiveBody(BaseModel):
 
     kind: Literal[
         "authorise", "treating-doctor", "block", "hide", "oppose", "oppose-export", "oppose-prevention",
-        "close-emergency", "open-hidden", "close", "ask-me", "show-to-representatives", "preset",
+        "close-emergency", "open-hidden", "close", "ask-me", "show-to-representatives", "preset", "oppose-heirs",
     ]  # fmt: skip
     professional: _Rpps | None = None
     organisation: str | None = Field(default=None, pattern=r"^[0-9A-Z]{9,10}$", description="FINESS.")

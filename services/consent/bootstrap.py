@@ -42,6 +42,7 @@ from services.consent.use_cases.activate_rules import ActivateRules
 from services.consent.use_cases.announce import Announce
 from services.consent.use_cases.announce_document import AnnounceDocument
 from services.consent.use_cases.answer_review import AnswerReview
+from services.consent.use_cases.ask_as_heir import AskAsHeir
 from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.close_windows import CloseWindows
 from services.consent.use_cases.compare_rules import CompareRules
@@ -83,6 +84,7 @@ class Room:
     make_codes: MakeCodes
     declare_care: DeclareCare
     end_stay: EndStay
+    ask_as_heir: AskAsHeir
     announce_document: AnnounceDocument
     reveal_documents: RevealDocuments
     read_directives: ReadDirectives
@@ -203,6 +205,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         make_codes=MakeCodes(change_directives),
         declare_care=DeclareCare(flows, ledger, now_ms),
         end_stay=EndStay(flows),
+        ask_as_heir=AskAsHeir(flows),
         announce_document=AnnounceDocument(flows),
         reveal_documents=RevealDocuments(ledger, inscribe, document_keys, now_ms),
         read_directives=ReadDirectives(flows, ledger, now_ms),

@@ -9,7 +9,7 @@ from chassis.consuming import HERE, Consuming, DependencyUnreachable
 from contracts.documents import DepositAbandoned, Deposited
 from contracts.identity import BeatSent, RecordOpened, RepresentationChanged
 from contracts.registry import Envelope, topic_of
-from services.consent.domain.representation import Holder, Representation
+from services.consent.domain.representation import HEIR, Holder, Representation
 from services.consent.ports import RulesUnsettled
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit
@@ -34,8 +34,9 @@ def subscribe(
     async def on_represented(envelope: Envelope, fact: RepresentationChanged) -> None:
         # A record's first two facts are made at once, and either may come first.
         await _settled(opening(fact.record, f"opened-by-{envelope.id}"))
-        holders = tuple(Holder(each.holder, each.role, each.scopes) for each in fact.holders)
-        said = Representation(fact.version, fact.minor, fact.deceased, holders)
+        acting = [Holder(each.holder, each.role, each.scopes) for each in fact.holders]
+        heirs = [Holder(each, HEIR, ("read",)) for each in fact.heirs]
+        said = Representation(fact.version, fact.minor, fact.deceased, (*acting, *heirs))
         await _settled(representing(fact.record, said, envelope.id))
 
     async def on_beat(envelope: Envelope, fact: BeatSent) -> None:

@@ -17,7 +17,7 @@ from services.consent.use_cases.decide import Contended
 def emergencies_router(room: Room) -> APIRouter:
     """Return the treating doctors' route."""
     routes = APIRouter(prefix="/consent", tags=["emergencies"])
-    token = Depends(authenticated(room.verifier))
+    token = Depends(authenticated(room.verifier, every_record=True))
     Token = Annotated[AccessToken, token]  # noqa: N806 - a type
 
     @routes.get("/emergencies")

@@ -28,6 +28,10 @@ _USES: dict[UseName, tuple[str, str]] = {
         "un professionnel pourrait de nouveau déclarer lui-même votre accord oral",
         "un professionnel ne pourrait plus déclarer lui-même votre accord oral",
     ),
+    "heirs": (
+        "vos ayants droit pourraient de nouveau demander à lire votre dossier après votre décès",
+        "vos ayants droit ne pourraient plus demander à lire votre dossier après votre décès",
+    ),
 }
 _IN_EMERGENCY = ", en urgence"
 

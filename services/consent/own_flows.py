@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from chassis.sealing import canonical, digest
 from services.consent.decisions import tell
-from services.consent.domain.flow import Action, Actor, Care, Change, Flow, compact
+from services.consent.domain.flow import Action, Actor, Care, Change, Flow, Motive, compact
 from services.consent.ports import Projection, RecordUnknown
 from services.consent.use_cases.decide import Decide, Decided
 
@@ -47,11 +47,11 @@ class OwnFlows:
 
     async def __call__(
         self, asking: Asking, action: Action, change: Change | None = None, *, care: Care | None = None,
-        documents: tuple[str, ...] = (),
+        documents: tuple[str, ...] = (), motive: Motive | None = None,
     ) -> Decided:  # fmt: skip
         """Return the decision that allows; raise Refused, RecordUnknown, Contended or OutcomeUnknown."""
         started = time.perf_counter()
-        what = {name: compact(each) for name, each in (("change", change), ("care", care)) if each}
+        what = {name: compact(each) for name, each in (("change", change), ("care", care), ("motive", motive)) if each}
         said = {"record": asking.record, "action": action, "documents": list(documents), **what}
         decided = await self._decide.one(
             Flow(
@@ -64,6 +64,7 @@ class OwnFlows:
                 documents=documents,
                 change=change,
                 care=care,
+                motive=motive,
                 secret=asking.secret,
                 stale=asking.actor.kind == "representative" and self._projection.stale(asking.record),
             )

@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.identity import EMERGENCY_REASONS
-from services.consent.domain.entry import Entry, Repeated, Reviewing
+from services.consent.domain.entry import Entry, Outcome, Repeated, Reviewing
 from services.consent.domain.flow import (
     MASKED,
     NOT_FOR_REPRESENTATIVES,
@@ -50,6 +50,7 @@ _DONE = {
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
     Action.READ_OWN_TRACES: "{have} relu ses propres demandes, sans ce qui en est advenu",
+    Action.ASK_AS_HEIR: "{have} demandé à lire le dossier d'une personne décédée",
 }
 _ASKED = {
     Action.DEPOSIT: "{have} voulu déposer un document",
@@ -66,6 +67,7 @@ _ASKED = {
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
     Action.READ_OWN_TRACES: "{have} voulu relire ses propres demandes",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
+    Action.ASK_AS_HEIR: "{have} voulu demander à lire le dossier d'une personne décédée",
 }
 _LABELS = {
     MASKED: "masqué aux professionnels",
@@ -86,12 +88,20 @@ _EVIDENCE = {
     "appointment": "pour un rendez-vous",
     "declared": "en affirmant que vous lui avez donné votre accord de vive voix",
 }
+_MOTIVES = {
+    "cause-of-death": "pour connaître les causes du décès",
+    "memory": "pour défendre la mémoire de la personne décédée",
+    "rights": "pour faire valoir des droits",
+}
+# Refusals that only an heir meets.
+_OF_HEIRS = frozenset({"heirs-opposed", "heir-without-request", "hidden-from-heirs"})
 _DOCTORS = {"authorise": "autorisé", "treating-doctor": "déclaré comme médecin traitant", "block": "bloqué"}
 _CHOICES = {
     "close": "fermé votre dossier aux professionnels, sauf urgence",
     "ask-me": "demandé que l'on vous demande toujours votre accord à vous-même",
     "open-hidden": "permis que ce que vous masquez soit vu en cas d'urgence",
     "oppose-export": "refusé toute copie complète de votre dossier",
+    "oppose-heirs": "refusé d'avance que vos ayants droit lisent votre dossier après votre décès",
 }
 _OVER = {"care": "l'accès de qui avait déclaré vous soigner"}
 _PRESETS = {"legal": "ce que la loi prévoit", "careful": "prudent", "closed": "fermé"}
@@ -142,8 +152,9 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
             "count": outcome.count,
             "refused": dict(outcome.refused),
             "rule": because,
-            "phrase": _phrase(entry.at, flow, outcome.verdict, outcome.count, because["sentence"]),
+            "phrase": _phrase(entry.at, flow, outcome, because["sentence"]),
         }
+        | ({"motive": flow.motive.code} if flow.motive else {})
     )
 
 
@@ -230,8 +241,11 @@ def _doctor_told(said: Reviewing, at: int) -> dict[str, Any]:
 def _repeated(said: Repeated) -> dict[str, Any]:
     """Return what the person reads of refusals that are told by their number."""
     end = "refusé à chaque fois, et aucun accord ne peut le permettre"
+    # Who was refused may be no representative, or an heir: in whose name, the first of these refusals says.
+    acts = said.by.kind == "representative"
+    who = f"{said.by.name} (logiciel {said.by.application_name})" if acts else _named(said.by)
     phrase = (
-        f"Après sa demande du {_until(said.since)}, {_named(said.by)} a redemandé {said.times} fois la même chose, "
+        f"Après sa demande du {_until(said.since)}, {who} a redemandé {said.times} fois la même chose, "
         f"jusqu'au {_until(said.until)} ; {end if said.verdict == 'red-line' else 'refusé à chaque fois'}."
     )
     return {
@@ -275,9 +289,15 @@ def _who(actor: Actor) -> dict[str, str | None]:
     }
 
 
-def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str:
-    what = _what(flow, count) if verdict == "allowed" else _wanted(flow)
+def _phrase(at: int, flow: Flow, outcome: Outcome, sentence: str) -> str:
+    verdict, said = outcome.verdict, (flow.reason.text if flow.reason else None)
+    what = _what(flow, outcome.count) if verdict == "allowed" else _wanted(flow)
     purpose = _PURPOSES.get(flow.purpose, f"pour la raison « {flow.purpose} »")
+    named = _named(flow.actor)
+    if flow.actor.kind == "representative" and (flow.motive or outcome.rule in _OF_HEIRS):
+        named = f"{flow.actor.name}, ayant droit (logiciel {flow.actor.application_name})"
+        purpose = _MOTIVES.get(flow.motive.code, "sans motif connu") if flow.motive else "sans demande en cours"
+        said = flow.motive.text if flow.motive else None
     end = {
         "allowed": "Autorisé",
         "refused": "Refusé",
@@ -287,8 +307,8 @@ def _phrase(at: int, flow: Flow, verdict: str, count: int, sentence: str) -> str
     what = what.format(have="avez" if flow.actor.kind == "patient" else "a")
     if flow.secret:
         purpose += ", en connexion secrète"
-    reason = f" Raison donnée : « {flow.reason.text} »." if flow.reason else ""
-    return f"{when(at).capitalize()}, {_named(flow.actor)} {what}, {purpose}. {end}. {sentence}{reason}".strip()
+    reason = f" Raison donnée : « {said} »." if said else ""
+    return f"{when(at).capitalize()}, {named} {what}, {purpose}. {end}. {sentence}{reason}".strip()
 
 
 def _named(actor: Actor) -> str:

@@ -34,7 +34,7 @@ class AnswerBody(BaseModel):
 def review_router(room: Room) -> APIRouter:
     """Return the officers' routes."""
     routes = APIRouter(prefix="/consent/reviews", tags=["reviews"])
-    token = Depends(authenticated(room.verifier))
+    token = Depends(authenticated(room.verifier, every_record=True))
     Token = Annotated[AccessToken, token]  # noqa: N806 - a type
 
     @routes.get("")

@@ -17,6 +17,7 @@ _ROLES = {
     "guardian": "le tuteur",
     "family-authorisation": "la personne habilitée dans la famille",
     "caregiver": "l'aidant",
+    "heir": "l'ayant droit de la personne décédée",
 }
 _ACTS = {
     "list": "voir la liste des documents",
@@ -26,6 +27,7 @@ _ACTS = {
     "read-journal": "lire le journal",
     "read-directives": "relire les choix",
     "change-directives": "changer les choix",
+    "ask-as-heir": "demander à lire, en disant pourquoi",
 }
 _READ = {True: "peut lire", False: "ne peut pas lire", None: "n'est pas dans la table"}
 

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chassis.sealing import unb64
 from services.identity.domain import people
-from services.identity.domain.identifiers import Ins, require_finess, require_rpps
+from services.identity.domain.identifiers import Ins, require_finess, require_internal, require_rpps
 from services.identity.domain.links import PURPOSES
-from services.identity.domain.people import Kind, Sex, Status, Traits
+from services.identity.domain.people import OFFICER, Kind, Sex, Status, Traits
 from services.identity.domain.representation import TERMS, Representation, Role, Scope
 from services.identity.use_cases.register_people import Fault, Registration
 
@@ -41,14 +41,18 @@ class OrganisationEntry(_Entry):
 
 
 class ProfessionalEntry(_Entry):
-    """A professional; `organisations` are the FINESS numbers of where they work, `samu` a regulating doctor."""
+    """A professional; `organisations` are the FINESS numbers of where they work, `samu` a regulating doctor.
 
-    rpps: Annotated[str, AfterValidator(require_rpps)]
+    Who is of profession `dpo` has `internal_id`, `<FINESS>/<identifier>`, where there is no RPPS number.
+    """
+
+    rpps: Annotated[str, AfterValidator(require_rpps)] | None = None
+    internal_id: Annotated[str, AfterValidator(require_internal)] | None = None
     title: Annotated[str, Field(max_length=20)] = ""
     given_name: Name
     family_name: Name
     profession: Annotated[
-        str, Field(pattern=r"^(?:[0-9]{2}|dpo)$", description="TRE_G15; 10: doctor; dpo: data protection officer.")
+        str, Field(pattern=rf"^(?:[0-9]{{2}}|{OFFICER})$", description="TRE_G15 (10: doctor), or an officer.")
     ]
     organisations: Annotated[list[str], Field(min_length=1)]
     samu: bool = False
@@ -59,10 +63,24 @@ class ProfessionalEntry(_Entry):
             raise ValueError("only a doctor (profession 10) regulates for the SAMU")
         return self
 
+    @model_validator(mode="after")
+    def _is_named_as_its_kind(self) -> Self:
+        if self.internal_id is not None and self.profession != OFFICER:
+            raise ValueError(f"only a professional of profession {OFFICER} has an 'internal_id'")
+        if (self.internal_id is None) is (self.rpps is None):
+            raise ValueError(
+                f"a professional has an 'rpps', and one of profession {OFFICER} without it an 'internal_id'"
+            )
+        if self.internal_id is not None and self.internal_id.partition("/")[0] not in self.organisations:
+            raise ValueError("the organisation of the identifier is one of the officer's")
+        return self
+
     def value(self) -> people.Professional:
         """Return the domain's value."""
         name = " ".join(part for part in (self.title, self.given_name, self.family_name) if part)
-        return people.Professional(self.rpps, name, self.profession, frozenset(self.organisations), self.samu)
+        return people.Professional(
+            self.rpps, name, self.profession, frozenset(self.organisations), self.samu, self.internal_id
+        )
 
 
 class PublicKey(_Entry):
@@ -185,11 +203,11 @@ class RepresentationEntry(_Entry):
         if len(set(self.scopes)) < len(self.scopes):
             raise ValueError("a scope stands twice")
         if beyond := set(self.scopes) - terms.scopes:
-            raise ValueError(f"the scopes {', '.join(sorted(beyond))} are not those of a {self.role}")
+            raise ValueError(f"the scopes {', '.join(sorted(beyond))} are not those of the role {self.role}")
         if terms.attested and not self.attestation:
-            raise ValueError(f"a {self.role} signs an attestation: 'attestation' is true")
+            raise ValueError(f"the role {self.role} takes a signed attestation: 'attestation' is true")
         if self.attestation and not terms.attested:
-            raise ValueError(f"a {self.role} signs no attestation")
+            raise ValueError(f"the role {self.role} takes no attestation")
         return self
 
     def value(self) -> Representation:

@@ -12,11 +12,11 @@ from chassis.outbox import Outbox
 from contracts.identity import Holder, RecordOpened, RepresentationChanged
 from services.identity.domain.identifiers import Ins
 from services.identity.domain.people import Application, Organisation, Person, Professional, Traits
-from services.identity.domain.representation import Representation, crowded
+from services.identity.domain.representation import TERMS, Representation, crowded
 from services.identity.ports import Change, Crowded
 
 # What a record obeys of which nothing was announced: the living adult whom it is about.
-_NOBODY = {"version": 0, "minor": False, "deceased": False, "holders": []}
+_NOBODY = {"version": 0, "minor": False, "deceased": False, "holders": [], "heirs": []}
 
 
 class MongoPeople:
@@ -60,6 +60,7 @@ class MongoPeople:
             profession=row["profession"],
             organisations=frozenset(row["organisations"]),
             samu=row.get("samu", False),  # rows of before there was one
+            internal_id=row.get("internal_id"),
         )
 
     async def organisation(self, finess: str) -> Organisation | None:
@@ -141,13 +142,15 @@ class MongoPeople:
         async def work(session: Session) -> list[Change]:
             persons = self._mongo["persons"]
             row = await persons.find_one({"reference": represented}, session=session)
-            standing = {each["holder"]: each for each in row.get("representations", [])}
+            rows = row.get("representations", [])
+            standing = {(each["holder"], TERMS[each["role"]].of_the_dead): each for each in rows}
             changes: list[Change] = []
             for each in new:
                 holder = await persons.find_one({"reference": each.holder}, {"_id": 1}, session=session)
-                entry, known = _representation_row(each, holder["_id"]), standing.get(holder["_id"])
+                place = holder["_id"], each.of_the_dead
+                entry, known = _representation_row(each, holder["_id"]), standing.get(place)
                 changes.append("unchanged" if entry == known else "changed" if known else "new")
-                standing[holder["_id"]] = entry
+                standing[place] = entry
                 if entry != known:
                     # Touched, so that a death that is registered meanwhile is seen here, or sees this.
                     await persons.update_one({"_id": holder["_id"]}, {"$inc": {"touched": 1}}, session=session)
@@ -183,17 +186,20 @@ class MongoPeople:
         rows = await self._mongo["persons"].find(dead, {"_id": 1}, session=session).to_list(None) if holders else []
         found = person.authority({each["_id"] for each in rows}, now)
         row["due"] = found.due
-        said = row.get("represented", _NOBODY)
+        said = _NOBODY | row.get("represented", {})  # rows of before there were heirs
+        acting = [each for each in found.holders if not each.of_the_dead]
         fact = RepresentationChanged(
             record=row["_id"],
             version=said["version"] + 1,
             minor=found.minor,
             deceased=found.deceased,
             holders=tuple(
-                Holder(holder=each.holder, role=each.role, scopes=tuple(sorted(each.scopes))) for each in found.holders
+                Holder(holder=each.holder, role=each.role, scopes=tuple(sorted(each.scopes)))  # type: ignore[arg-type]
+                for each in acting
             ),
+            heirs=tuple(each.holder for each in found.holders if each not in acting),
         )
-        state = fact.model_dump(mode="json", include={"minor", "deceased", "holders"})
+        state = fact.model_dump(mode="json", include={"minor", "deceased", "holders", "heirs"})
         if state != {name: said[name] for name in state}:
             row["represented"] = state | {"version": fact.version}
             await self._outbox.add(fact, session, correlation_id=correlation_id)
@@ -219,6 +225,7 @@ def _row(entry: Organisation | Professional | Application) -> tuple[str, dict[st
             "profession": entry.profession,
             "organisations": sorted(entry.organisations),
             "samu": entry.samu,
+            "internal_id": entry.internal_id,
         }
     return "applications", {
         "_id": entry.client_id,

@@ -16,6 +16,7 @@ from services.notifications.ports import Items
 from services.notifications.use_cases.follow import Follow
 
 _RETRY_MS = 2_000
+_HEIR = "heir"
 # MongoDB's integers end there.
 _Number = Annotated[int, Path(ge=1, lt=2**63)]
 
@@ -49,7 +50,9 @@ def router(verifier: TokenVerifier, items: Items, follow: Follow) -> APIRouter:
 
     def reader(token: Annotated[AccessToken, Depends(authenticated(verifier))]) -> AccessToken:
         # What a minor keeps from her parents makes no item, so there is nothing here to part.
-        if token.actor not in {"patient", "representative"}:
+        # Heirs act for nobody: they may ask to read documents (L.1110-4 V), and notices are none.
+        heir = token.representative is not None and token.representative.role == _HEIR
+        if token.actor not in {"patient", "representative"} or heir:
             detail = "An inbox opens with a token of the patient, or of who represents her, for the patient's record."
             raise Problem(403, "patients-only", detail)
         return token

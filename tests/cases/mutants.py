@@ -27,8 +27,9 @@ _CONSTANTS: Final = {
     "profession": ("", "10", "60", "dpo"),
     "evidence": ("", "patient", "treating-doctor", "code", "admission", "appointment", "declared"),
     "declares": ("code", "admission", "appointment", "declared"),
-    "role": ("", "parent", "guardian", "family-authorisation", "caregiver"),
-    "changes": ("", "authorise", "show-to-representatives"),
+    "role": ("", "parent", "guardian", "family-authorisation", "caregiver", "heir"),
+    "changes": ("", "authorise", "show-to-representatives", "oppose-heirs"),
+    "ends": ("", "authorise", "oppose-heirs"),
     "visibility": ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"),
     "adds": ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"),
     "removes": ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"),
@@ -52,6 +53,9 @@ _FACTS: Final = (
         "for_organisation",
         "own_stay",
         "word_too_often",
+        "heirs_opposed",
+        "motivated",
+        "requested",
     ),
     ("samu_closed", "others_closed", "hidden_open", "reasoned", "recent"),
     ("exists", "own", "hidden", "habilitated"),
@@ -62,7 +66,7 @@ _OF_DOCUMENTS: Final = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, 
 # What somebody of a kind may do at all.
 _MAY: Final = {
     "Patient": {Action.DEPOSIT, Action.LIST, Action.READ, Action.EXPORT, *_OWN},
-    "Representative": {Action.LIST, Action.READ, Action.EXPORT, *_OWN},
+    "Representative": {Action.LIST, Action.READ, Action.EXPORT, Action.ASK_AS_HEIR, *_OWN},
     "Professional": {
         Action.DEPOSIT,
         Action.LIST,
@@ -222,6 +226,8 @@ def _leaves(body: Tree) -> Iterator[tuple[str, Tree]]:  # noqa: C901, PLR0912 - 
         case "==" | "!=":
             for fault, changed in _constants(parts["left"], parts["right"]):
                 yield fault, {operator: parts | {"right": changed}}
+        case "in":
+            yield from _among(parts)
         case "contains" if "Set" in parts["left"]:
             yield from _sets(parts)
         case "contains":
@@ -229,6 +235,17 @@ def _leaves(body: Tree) -> Iterator[tuple[str, Tree]]:  # noqa: C901, PLR0912 - 
                 yield fault, {"contains": parts | {"right": changed}}
         case _:
             raise ValueError(f"no fault is known for '{_said(body)}'")
+
+
+def _among(parts: Tree) -> Iterator[tuple[str, Tree]]:
+    """Return a condition on the action with one action less, or one more of those that an exception is about."""
+    elements = parts["right"]["Set"]
+    named = [each["Value"]["__entity"]["id"] for each in elements]
+    for at, name in enumerate(named):
+        yield f"not for {name}", {"in": parts | {"right": {"Set": elements[:at] + elements[at + 1 :]}}}
+    for each in sorted(_MAY["Representative"] - set(named)):
+        more = {"Value": {"__entity": {"type": "Action", "id": each.value}}}
+        yield f"for {each} too", {"in": parts | {"right": {"Set": [*elements, more]}}}
 
 
 def _sets(parts: Tree) -> Iterator[tuple[str, Tree]]:

@@ -64,6 +64,9 @@ _TAKES: Final = {
     Action.READ_DIRECTIVES: "govern",
     Action.CHANGE_DIRECTIVES: "govern",
 }
+# The dead's heirs: they ask, then look (L.1110-4 V), and nothing else.
+_AN_HEIR_S: Final = _LOOKING | {Action.ASK_AS_HEIR}
+_MOTIVES: Final = {"cause-of-death", "memory", "rights"}
 _NOT_A_CAREGIVER_S: Final = {Action.EXPORT, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
 _HER_OWN: Final = _LOOKING | {Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
 
@@ -99,6 +102,10 @@ class Situation:
     changes: str = ""
     adds: frozenset[str] = frozenset()
     removes: frozenset[str] = frozenset()
+    ends: str = ""
+    heirs_opposed: bool = False
+    motivated: bool = False
+    requested: bool = False
     declares: str = ""
     for_organisation: bool = False
     own_stay: bool = False
@@ -126,6 +133,8 @@ class Situation:
             "minor": self.minor, "deceased": self.deceased, "stale": self.stale, "secret": self.secret,
             "role": self.role, "delegated": self.delegated, "changes": self.changes,
             "adds": sorted(self.adds), "removes": sorted(self.removes),
+            "ends": self.ends, "heirs_opposed": self.heirs_opposed, "motivated": self.motivated,
+            "requested": self.requested,
             "emergency": {
                 "samu_closed": self.samu_closed, "others_closed": self.others_closed, "hidden_open": self.hidden_open,
                 "reasoned": self.reasoned, "recent": self.recent,
@@ -234,7 +243,11 @@ def _of_a_secret_s_label(asked: Situation) -> Iterator[str]:
 
 def _of_who_may_speak(asked: Situation) -> Iterator[str]:
     """Return what speaks against whoever acts in her place, and what her death ends."""
-    if asked.deceased and asked.action not in {Action.DEPOSIT, Action.END_CARE, Action.READ_OWN_TRACES}:
+    heir = asked.actor == "representative" and asked.role == "heir"
+    still = {Action.DEPOSIT, Action.END_CARE, Action.READ_OWN_TRACES, Action.ASK_AS_HEIR} | (
+        _LOOKING if heir else set()
+    )
+    if asked.deceased and asked.action not in still:
         yield "deceased"
     if asked.actor != "representative":
         return
@@ -246,6 +259,21 @@ def _of_who_may_speak(asked: Situation) -> Iterator[str]:
         yield "parent-of-an-adult"
     if not asked.delegated:
         yield "beyond-delegation"
+    if heir:
+        yield from _of_an_heir(asked)
+    if asked.action is Action.CHANGE_DIRECTIVES and "oppose-heirs" in {asked.changes, asked.ends}:
+        yield "only-hers-to-oppose-heirs"
+
+
+def _of_an_heir(asked: Situation) -> Iterator[str]:
+    """Return what her will, and the want of a motive, put before her heirs (L.1110-4 V)."""
+    looking = asked.action in _LOOKING
+    if asked.heirs_opposed and asked.action in _AN_HEIR_S:
+        yield "heirs-opposed"
+    if looking and not asked.requested:
+        yield "heir-without-request"
+    if looking and asked.hidden:
+        yield "hidden-from-heirs"
 
 
 def _of_her_choices(asked: Situation) -> Iterator[str]:
@@ -312,7 +340,7 @@ def _ground(asked: Situation) -> str | None:
     """Return what the law lets it rest on."""
     who = asked.actor, asked.name
     if asked.actor == "representative":
-        return _IN_HER_PLACE.get(asked.role) if asked.purpose == "PATRQT" else None
+        return _ground_of_a_representative(asked)
     if asked.actor == "patient":
         return "patient-own-record" if asked.purpose == "PATRQT" and asked.action in _HER_OWN else None
     if who == ("service", "notifications"):
@@ -322,6 +350,20 @@ def _ground(asked: Situation) -> str | None:
     if asked.software == "care-software" and asked.actor in {"professional", "application"}:
         return _ground_of_care(asked) if asked.actor == "professional" else _ground_of_a_stay(asked)
     return None
+
+
+def _ground_of_a_representative(asked: Situation) -> str | None:
+    if asked.purpose != "PATRQT":
+        return None
+    if asked.role != "heir":
+        return _IN_HER_PLACE.get(asked.role)
+    return _ground_of_an_heir(asked) if asked.deceased else None
+
+
+def _ground_of_an_heir(asked: Situation) -> str | None:
+    if asked.action is Action.ASK_AS_HEIR:
+        return "heir-asks" if asked.motivated else None
+    return "heir" if asked.action in _LOOKING else None
 
 
 def _ground_of_a_stay(asked: Situation) -> str | None:
@@ -416,6 +458,7 @@ class Life:
     facts: list[Fact] = field(default_factory=list)
     abandoned: set[str] = field(default_factory=set)
     represented: Representation | None = None  # as identity said it last
+    alive_at: int = 0  # how many facts there were when she was last known to live
 
     def expected(self, flow: Flow, now: int) -> Expected:
         """Return what is to be decided about a flow now."""
@@ -434,7 +477,10 @@ class Life:
         kept = {each for each, fact in held.items() if _NOT_FOR_PARENTS in self._labels(fact, now)}
         secret = untold | kept
         # To her, what is not announced is not there; to those who represent her, nor is what she keeps from them.
-        if absent := {"patient": untold, "representative": secret}.get(flow.actor.kind, set()):
+        absent = {"patient": untold, "representative": secret}.get(flow.actor.kind, set())
+        if self._heir(flow.actor):
+            absent = absent | {each for each, fact in held.items() if self._hides(fact, now)}
+        if absent:
             held = {each: fact for each, fact in held.items() if each not in absent}
             asked, secret = ([each for each in asked if each in held] if whole else asked), secret - absent
         said = [(each, decide(self._situation(flow, held.get(each), now))) for each in asked]
@@ -520,6 +566,10 @@ class Life:
             changes=flow.change.kind if flow.change else "",
             adds=frozenset(flow.amendment.adds if flow.amendment else ()),
             removes=frozenset(flow.amendment.removes if flow.amendment else ()),
+            ends=self._ended_by(flow, now),
+            heirs_opposed=self._holds("oppose-heirs", now),
+            motivated=flow.motive is not None and flow.motive.code in _MOTIVES and flow.motive.text not in {None, ""},
+            requested=self._heir(flow.actor) and self._requested(flow.actor, now),
             declares=care.evidence if care else "",
             for_organisation=actor.organisation is not None,
             word_too_often=professional and self._said_too_often(actor.id, now),
@@ -529,6 +579,28 @@ class Life:
             **self._spoken_for(flow),
             **more,
         )  # fmt: skip
+
+    def _heir(self, actor: Actor) -> bool:
+        """Say whether identity's last word makes an heir of somebody."""
+        holders = self.represented.holders if self.represented else ()
+        return actor.kind == "representative" and any(
+            (each.holder, each.role) == (actor.id, "heir") for each in holders
+        )
+
+    def _requested(self, actor: Actor, now: int) -> bool:
+        """Say whether a request of his was allowed within thirty days, since she was said dead the last time."""
+        return any(
+            each.flow.action is Action.ASK_AS_HEIR
+            and each.allowed
+            and each.flow.actor.id == actor.id
+            and now < each.at + 30 * _DAY
+            for each in self.facts[self.alive_at :]
+        )
+
+    def _ended_by(self, flow: Flow, now: int) -> str:
+        """Return the kind of what a change ends."""
+        ends = flow.change.ends if flow.change else None
+        return next((each.kind for each in self._in_force(now, over_too=True) if each.id == ends), "")
 
     def _spoken_for(self, flow: Flow) -> dict[str, Any]:
         """Return what identity's last word makes of a question."""
@@ -540,6 +612,8 @@ class Life:
             return facts
         for each in said.holders:
             if each.holder == flow.actor.id:
+                if each.role == "heir":
+                    return facts | {"role": "heir", "delegated": flow.action in _AN_HEIR_S and "read" in each.scopes}
                 may = each.role != "caregiver" or flow.action not in _NOT_A_CAREGIVER_S
                 return facts | {"role": each.role, "delegated": may and _TAKES.get(flow.action) in each.scopes}
         return facts
@@ -668,13 +742,13 @@ class Life:
             )
         )
 
-    def _in_force(self, now: int, before: int | None = None) -> Iterable[Word]:
-        """Return her words that hold, as of a place in the journal; by default its end."""
+    def _in_force(self, now: int, before: int | None = None, *, over_too: bool = False) -> Iterable[Word]:
+        """Return her words that hold, as of a place in the journal (by default its end); `over_too`: by time."""
         past = self.facts[:before]
         ended = {each.flow.change.ends: place for place, each in enumerate(past) if each.flow.change}
         ended.pop(None, None)
         for word in self._words(past):
-            over = word.until is not None and now >= word.until
+            over = word.until is not None and now >= word.until and not over_too
             if not over and ended.get(word.id, -1) < word.place and not self._overtaken(word, past):
                 members = tuple(each for each in word.members if not self._blocked_since(each, word.place, before))
                 yield word._replace(members=members)

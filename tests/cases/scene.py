@@ -4,7 +4,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.consent.domain.codes import code_digest
-from services.consent.domain.flow import Action, Actor, Amendment, Care, Change, Deposit, Evidence, Flow, Reason
+from services.consent.domain.flow import (
+    Action,
+    Actor,
+    Amendment,
+    Care,
+    Change,
+    Deposit,
+    Evidence,
+    Flow,
+    Motive,
+    Reason,
+)  # fmt: skip
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.domain.rules import Rules
@@ -24,9 +35,11 @@ from tests.cases.vocabulary import (
     Gives,
     Paper,
     Passes,
+    Pleads,
     Represented,
     Says,
     Step,
+    Want,
 )
 from tests.unit.consent.people import ABSENT, OTHER_RECORD, PARENT, PERSON, RECORD, Book, flow, holder, paper
 
@@ -36,6 +49,7 @@ _CODES: Final[dict[CodeWord, str]] = {
     "invented": code_digest(RECORD, INVENTED_CODE),
     "of-another-record": code_digest(OTHER_RECORD, CODE),
 }
+WORDS: Final = "Je suis sa fille et je veux comprendre."
 _NEW_ID: Final = "n" * 26
 # The known cells of the matrix: what a profession does not read. Whoever is not named reads nothing.
 _NOT_READ: Final = {"10": {RESIDENCE}, "40": {NOT_FOR_DENTISTS}, "60": set(), "80": {NOT_FOR_PODIATRISTS}}
@@ -50,7 +64,7 @@ class WithMatrix(Rules):
 
 
 RULES: Final = WithMatrix()
-BEHIND_JUDGING: Final = frozenset({"not-announced-yet", "secret-from-representatives"})
+BEHIND_JUDGING: Final = frozenset({"not-announced-yet", "secret-from-representatives", "hidden-from-heirs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,7 @@ class _Told:
         self._begun: dict[str, list[str]] = {}
         self._stay = "no stay"
 
-    def live(self, step: Step) -> None:
+    def live(self, step: Step) -> None:  # noqa: C901 - a table: one kind of step, one act
         """Write a step into the record's journal; a step that is not decided as it says is a mistake of the line."""
         match step:
             case Passes(ms):
@@ -92,6 +106,8 @@ class _Told:
             case Represented(role, scopes, minor, deceased):
                 held = [holder(PARENT, role, scopes)] if role else []
                 self.book.represent(*held, minor=minor, deceased=deceased)
+            case Pleads(motive):
+                self._must(step, flow(PARENT, Action.ASK_AS_HEIR, motive=Motive(motive, WORDS)), counts=True)
             case Says(kind, subject, lasts, members):
                 self._begin(
                     Change(kind, self._held[0] if subject == IT else subject, self._until(lasts), None, members)
@@ -127,16 +143,25 @@ class _Told:
             label = (papers.label,) if papers.label else ()
             return replace(asked, deposit=paper(f"report {number}", content=content, visibility=label))
         if want.action is Action.CHANGE_DIRECTIVES:
-            if want.shows:
-                return replace(asked, documents=(), change=Change("show-to-representatives", self._held[0]))
-            return replace(asked, change=Change("authorise", PERSON))
+            return replace(asked, documents=(), change=self._change(want))
         if want.action is Action.END_CARE:
             return replace(asked, change=self._leaving())
         if want.action is Action.AMEND:
             return replace(asked, amendment=Amendment(want.adds, want.removes))
+        if want.motive:
+            return replace(asked, motive=Motive(want.motive, WORDS if want.words else None))
         if want.evidence:
             return replace(asked, care=self._care(want.evidence, want.lasts, want.code))
         return asked
+
+    def _change(self, want: Want) -> Change:
+        if want.shows:
+            return Change("show-to-representatives", self._held[0])
+        if want.heirs == "oppose":
+            return Change("oppose-heirs")
+        if want.heirs == "let":
+            return Change("end", ends=self._begun["oppose-heirs"][-1])
+        return Change("authorise", PERSON)
 
     def _must(self, step: Step, asked: Flow, counts: bool) -> None:
         verdict = self.book.ask(asked).outcome.verdict

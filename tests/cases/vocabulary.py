@@ -105,7 +105,14 @@ class Amends:
     removes: tuple[str, ...] = ()
 
 
-Step = Says | Ends | Gives | Declares | Discharges | Represented | Passes | Amends
+@dataclass(frozen=True, slots=True)
+class Pleads:
+    """Alex asks to read as an heir, for a motive."""
+
+    motive: str
+
+
+Step = Says | Ends | Gives | Declares | Discharges | Represented | Pleads | Passes | Amends
 
 
 # What a line wants, of which documents, what for.
@@ -113,8 +120,9 @@ Step = Says | Ends | Gives | Declares | Discharges | Represented | Passes | Amen
 class Want:
     """An action; for `declare-care` what it is said to rest on, for how long (ms), and with which code.
 
-    `shows`: the change of directives that is wanted is to show the line's document to representatives. `adds` and
-    `removes` are the labels that are wanted on the document, and off it.
+    `shows`: the change of directives that is wanted is to show the line's document to representatives; `heirs`: it is
+    to oppose what heirs may ask for, or to end such an opposition. `adds` and `removes` are the labels that are wanted
+    on the document, and off it. `motive` is an heir's, with `words` or without.
     """
 
     action: Action
@@ -124,6 +132,9 @@ class Want:
     shows: bool = False
     adds: tuple[str, ...] = ()
     removes: tuple[str, ...] = ()
+    heirs: Literal["oppose", "let"] | None = None
+    motive: str | None = None
+    words: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +269,16 @@ WANTS: Final[dict[str, Want]] = {
     "retirer l'étiquette « caché aux représentants »": Want(Action.AMEND, removes=(_NOT_FOR_PARENTS,)),
     "relire ses propres accès": Want(Action.READ_OWN_TRACES),
     "montrer ce document à ses représentants": Want(Action.CHANGE_DIRECTIVES, shows=True),
+    "s'opposer aux demandes des ayants droit": Want(Action.CHANGE_DIRECTIVES, heirs="oppose"),
+    "lever l'opposition aux ayants droit": Want(Action.CHANGE_DIRECTIVES, heirs="let"),
+    "demander à lire, pour les causes du décès": Want(Action.ASK_AS_HEIR, motive="cause-of-death"),
+    "demander à lire, pour la mémoire de la personne": Want(Action.ASK_AS_HEIR, motive="memory"),
+    "demander à lire, pour faire valoir des droits": Want(Action.ASK_AS_HEIR, motive="rights"),
+    "demander à lire, par curiosité": Want(Action.ASK_AS_HEIR, motive="curiosity"),
+    "demander à lire, sans motif": Want(Action.ASK_AS_HEIR),
+    "demander à lire, pour les causes du décès, sans un mot de plus": Want(
+        Action.ASK_AS_HEIR, motive="cause-of-death", words=False
+    ),
     "déclarer son accord oral pour 24 heures": Want(_CARE, "declared", _ORAL),
     "déclarer son accord oral pour une heure": Want(_CARE, "declared", HOUR),
     "déclarer son accord oral pour 25 heures": Want(_CARE, "declared", _ORAL + HOUR),
@@ -453,6 +474,17 @@ SITUATIONS: Final[dict[str, Step | None]] = {
     "Alex ne la représente plus": Represented(),
     "elle meurt": Represented(deceased=True),
     "elle meurt et Alex figure encore comme son tuteur": Represented("guardian", deceased=True),
+    "elle meurt et Alex est son ayant droit": Represented("heir", ("read",), deceased=True),
+    "elle meurt et Alex est son ayant droit, pour le journal seulement": Represented(
+        "heir", ("journal",), deceased=True
+    ),
+    "elle meurt mineure et Alex est son ayant droit": Represented("heir", ("read",), minor=True, deceased=True),
+    "elle vit et Alex figure déjà comme son ayant droit": Represented("heir", ("read",)),
+    "Alex demande à lire pour les causes du décès": Pleads("cause-of-death"),
+    "Alex demande à lire pour faire valoir ses droits": Pleads("rights"),
+    "elle s'oppose à ce que ses ayants droit lisent": Says("oppose-heirs"),
+    "elle s'oppose pour un jour à ce que ses ayants droit lisent": Says("oppose-heirs", lasts=DAY),
+    "elle ne s'oppose plus à ce que ses ayants droit lisent": Ends("oppose-heirs"),
     "elle montre ce document à ses représentants": Says("show-to-representatives", IT),
     # Emergencies.
     "elle refuse d'avance l'urgence": Says("close-emergency", "others"),
@@ -472,6 +504,7 @@ SITUATIONS: Final[dict[str, Step | None]] = {
     "un jour passe": Passes(DAY),
     "6 jours passent": Passes(6 * DAY),
     "7 jours passent": Passes(7 * DAY),
+    "29 jours passent": Passes(29 * DAY),
     "30 jours passent": Passes(30 * DAY),
     "31 jours passent": Passes(31 * DAY),
     "89 jours passent": Passes(89 * DAY),

@@ -19,7 +19,7 @@ from joserfc.jwk import OKPKey
 
 from chassis.sealing import b64
 from chassis.settings import HttpSettings, KafkaSettings, MongoSettings
-from chassis.tokens import AccessToken, TokenVerifier, patient_digest
+from chassis.tokens import AccessToken, TokenRefused, TokenVerifier, patient_digest
 from chassis.trust import Authority
 from chassis.web import create_app
 from services.identity import registry_file
@@ -32,6 +32,7 @@ TEST = "urn:oid:1.2.250.1.213.1.4.10"
 ANNE, BASILE = f"{TEST}|279035121518989", f"{TEST}|169076311399207"
 CABINET, CENTRE = "489999011", "489999029"
 DOCTOR, COLLEAGUE = "801000000115", "801000000222"
+OFFICER = f"3{CABINET}/dpo"
 BASE = "http://localhost:8080"
 KEYS = {name: OKPKey.generate_key("Ed25519") for name in ("logiciel", "autre", "urgences", "assureur", "portail")}
 
@@ -58,7 +59,11 @@ def professional(rpps: str, organisation: str, **more: Any) -> dict[str, Any]:
 
 PEOPLE: dict[str, Any] = {
     "organisations": [{"finess": CABINET, "name": "Cabinet"}, {"finess": CENTRE, "name": "Centre"}],
-    "professionals": [professional("01000000115", CABINET), professional("01000000222", CENTRE)],
+    "professionals": [
+        professional("01000000115", CABINET), professional("01000000222", CENTRE),
+        {"internal_id": f"{CABINET}/dpo", "given_name": "Claude", "family_name": "Garde", "profession": "dpo",
+         "organisations": [CABINET]},
+    ],
     "applications": [
         {
             "client_id": "logiciel", "name": "Logiciel", "kind": "care-software", "jwk": jwk("logiciel"),
@@ -251,6 +256,18 @@ async def test_a_patient_signs_in_at_the_demo(served: Served) -> None:
         ("logiciel", {"patient": f"{TEST}|255081416802500"}, ("invalid_grant", "patient-malformed")),
         ("logiciel", {"patient": ANNE.replace(".10|", ".8|")}, ("invalid_grant", "patient-unknown")),
         ("logiciel", {"patient": {"$ne": ""}}, ("invalid_grant", "assertion-claims")),
+        ("logiciel", {"without": "patient"}, ("invalid_grant", "assertion-claims")),
+        ("logiciel", {"record": "public"}, ("invalid_grant", "assertion-claims")),
+        ("logiciel", {"record": "a" * 26, "without": "patient"}, ("invalid_grant", "assertion-claims")),
+        ("logiciel", {"record": None, "without": "patient"}, ("invalid_grant", "assertion-claims")),
+        ("logiciel", {"record": "public", "without": "patient", "secret": True},
+         ("unauthorized_client", "purpose-not-allowed")),
+        ("logiciel", {"record": "public", "without": "patient", "emergency": {"code": "other", "text": "x" * 20}},
+         ("invalid_grant", "emergency-unexpected")),
+        ("logiciel", {"record": "public", "without": "patient", "organisation": CENTRE},
+         ("unauthorized_client", "application-not-of-organisation")),
+        ("logiciel", {"record": "public", "without": "patient", "sub": COLLEAGUE},
+         ("invalid_grant", "professional-not-in-organisation")),
         ("logiciel", {"organisation": None}, ("invalid_grant", "assertion-claims")),
         ("logiciel", {"auth_time": None}, ("invalid_grant", "assertion-claims")),
         ("logiciel", {"secret": "yes"}, ("invalid_grant", "assertion-claims")),
@@ -269,6 +286,20 @@ async def test_a_grant_without_all_its_links_is_refused(
 ) -> None:
     """Each missing link between application, organisation, professional, purpose and patient has its own name."""
     assert refused(await served.professional(client_id, **changed)) == (400, *expected)
+
+
+@pytest.mark.parametrize(("who", "profession"), [(DOCTOR, "10"), (OFFICER, "dpo")])
+async def test_a_token_of_every_record_names_nobody(served: Served, who: str, profession: str) -> None:
+    """A professional's, an officer's too: no patient is in it, and a verifier takes it only where it is asked for."""
+    status, body = await served.professional(sub=who, record="public", without="patient")
+    assert status == 200
+    with pytest.raises(TokenRefused):
+        served.verifier.verify(body["access_token"])
+    token = served.verifier.verify(body["access_token"], every_record=True)
+    assert (token.record, token.patient, token.purpose, token.secret) == ("public", "", "TREAT", False)
+    assert (token.actor, token.sub, token.profession) == ("professional", who, profession)
+    assert token.organisation is not None
+    assert token.organisation.id == CABINET
 
 
 async def test_a_consultation_in_secret_is_asked_for(served: Served) -> None:

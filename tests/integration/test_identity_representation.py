@@ -144,7 +144,7 @@ async def test_no_date_and_no_name_leaves_identity(register: Register) -> None:
     """An event says that somebody is a minor and who may act, not when they were born nor when anything ends."""
     await register.put(persons=[NOA], representations=[parent("camille", until="2029-09-17")])
     newest = (await register.said())[-1]
-    assert set(newest) == {"record", "version", "minor", "deceased", "holders", "critical"}
+    assert set(newest) == {"record", "version", "minor", "deceased", "holders", "heirs", "critical"}
     assert [set(each) for each in newest["holders"]] == [{"holder", "role", "scopes"}]
     rows = str(await register.mongo[OUTBOX].find({}).to_list(None))
     # Whole, and in capitals: a random id may hold any four lower-case letters or digits.
@@ -253,6 +253,38 @@ async def test_a_death_ends_what_the_person_was_and_held(register: Register) -> 
     assert await register.last() == (5, True, True, {})
     assert await register.faults(persons=[MALIK | {"deceased": "2026-06-02"}]) == {
         "persons[0].deceased": "a death in the future"
+    }
+
+
+async def test_a_death_gives_the_heirs_and_an_error_takes_them_back(register: Register) -> None:
+    """While the person lives an heir is nobody; of the dead they are named apart from who acts for the living."""
+    heir = parent("malik", "camille", role="heir", scopes=["read"], attestation=True)
+    assert await register.put(representations=[heir]) == {"new": 1}
+    assert await register.said("camille") == []
+    await register.put(persons=[CAMILLE | {"deceased": "2026-05-20"}])
+    assert await register.last("camille") == (1, False, True, {})
+    assert (await register.said("camille"))[-1]["heirs"] == [register.records["malik"]]
+    await register.put(representations=[heir | {"until": "2026-06-01"}])
+    assert (await register.said("camille"))[-1]["heirs"] == []
+    await register.put(representations=[heir], persons=[CAMILLE | {"deceased": False}])
+    assert (await register.said("camille"))[-1] | {"version": 0} == {
+        "critical": [], "record": register.records["camille"], "version": 0, "minor": False, "deceased": False,
+        "holders": [], "heirs": [],
+    }  # fmt: skip
+
+
+async def test_who_acts_for_the_living_may_be_an_heir_too(register: Register) -> None:
+    """A caregiver who is registered as an heir stays a caregiver; each of the two is changed by itself."""
+    heir = parent("malik", "camille", role="heir", scopes=["read"], attestation=True)
+    assert await register.put(representations=[caregiver("malik", "camille"), heir]) == {"new": 2}
+    assert await register.last("camille") == (1, False, False, {"malik": "caregiver"})
+    assert await register.put(representations=[heir]) == {"unchanged": 1}
+    await register.put(persons=[CAMILLE | {"deceased": True}])
+    assert [(each["holders"], each["heirs"]) for each in (await register.said("camille"))[1:]] == [
+        ([], [register.records["malik"]])
+    ]
+    assert await register.faults(representations=[heir, heir]) == {
+        f"representations[{at}]": "this pair of persons stands twice in the file" for at in (0, 1)
     }
 
 
@@ -365,6 +397,8 @@ async def served(engines: Engines, keys: Path, mongo_settings: MongoSettings) ->
         "representations": [
             parent("camille"), parent("malik", until="2025-01-01"), parent("dead", "sacha", role="guardian"),
             caregiver("sacha"), parent("camille", "sacha"),
+            parent("camille", "dead", role="heir", scopes=["read"], attestation=True),
+            parent("malik", "sacha", role="heir", scopes=["read"], attestation=True),
         ],
     }  # fmt: skip
     async with serving(settings(mongo_settings, engines.kafka, keys), family) as given:
@@ -387,6 +421,9 @@ async def test_a_parent_acts_for_the_child(served: Served) -> None:
     assert served.read(await signed_in(served, 3 + 1, acting_for=3)).representative == Representative(
         holder=served.records["sacha"], role="caregiver"
     )
+    assert served.read(await signed_in(served, 2, acting_for=5)).representative == Representative(
+        holder=camille, role="heir"
+    )
     own = served.read(await signed_in(served, 2))
     assert (own.actor, own.record, own.representative) == ("patient", camille, None)
 
@@ -399,6 +436,7 @@ async def test_a_parent_acts_for_the_child(served: Served) -> None:
         (1, 2, "not-a-representative"),  # the child for the parent
         (2, 2, "not-a-representative"),  # oneself
         (2, 4, "not-a-representative"),  # a parent of an adult
+        (3, 4, "not-a-representative"),  # an heir of the living
         (2, 99, "not-a-representative"),  # of whom nobody knows
         (5, 4, "person-deceased"),
         (5, None, "person-deceased"),

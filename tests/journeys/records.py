@@ -110,12 +110,14 @@ def acting(holder: str, role: str = "parent", name: str = "Alex Synthétique") -
     return PATIENT | {"actor": "representative", "sub": holder, "name": name, "representative": representative}
 
 
-async def represent(opened: Opened, *holders: Holder, minor: bool = False, deceased: bool = False) -> None:
+async def represent(
+    opened: Opened, *holders: Holder, minor: bool = False, deceased: bool = False, heirs: tuple[str, ...] = ()
+) -> None:
     """Say whom a record obeys, as identity would; return once consent has journalled it."""
     opened.said.append(opened.record)
     version = len(opened.said)
     await _publish(opened, RepresentationChanged(
-        record=opened.record, version=version, minor=minor, deceased=deceased, holders=holders
+        record=opened.record, version=version, minor=minor, deceased=deceased, holders=holders, heirs=heirs
     ))  # fmt: skip
     async with asyncio.timeout(20):
         while True:

@@ -30,10 +30,12 @@ from tests.cases.vocabulary import (
     Gives,
     Paper,
     Passes,
+    Pleads,
     Purpose,
     Represented,
     Says,
     Step,
+    Want,
 )
 from tests.journeys.records import PATIENT, Opened, represent
 from tests.unit.consent.people import PARENT
@@ -44,7 +46,7 @@ OUT_OF_REACH = {
     "care-too-long", "emergency-without-reason",  # refused before it is a flow: a 422, no such token
     # Stand in a stream that she may not read yet.
     "not-announced-yet", "no-notice-before-announcement", "labels-exclusive",
-    "secret-from-representatives",  # a second wall: to them it is not there
+    "secret-from-representatives", "hidden-from-heirs",  # a second wall: to them it is not there
     "projection-stale",  # identity falls silent (tests/integration/consent/test_projection.py)
     "no-notice-of-a-secret",  # what services ask
     "notice-without-content", "prevention", "prevention-opposed",  # what services ask, on no one's request
@@ -52,10 +54,12 @@ OUT_OF_REACH = {
 }  # fmt: skip
 _MOST_OF_A_RULE = 4
 _ESTABLISHMENT = ("application", "care-software")
+_MOTIVES = {"cause-of-death", "memory", "rights"}
+_WORDS = "Je suis sa fille et je veux comprendre."
 _REFUSED = {Action.LIST: 200, Action.READ: 404, Action.DEPOSIT: 403, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202,
             Action.END_CARE: 202, Action.AMEND: 404}  # fmt: skip
-_ALLOWED = {Action.DEPOSIT: 201, Action.CHANGE_DIRECTIVES: 201, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202,
-            Action.END_CARE: 202}  # fmt: skip
+_ALLOWED = {Action.DEPOSIT: 201, Action.CHANGE_DIRECTIVES: 201, Action.ASK_AS_HEIR: 201, Action.DECLARE_CARE: 202,
+            Action.ANNOUNCE: 202, Action.END_CARE: 202}  # fmt: skip
 _AIMS = {"patient": "PATRQT", "representative": "PATRQT", "application": "PATADMIN"}
 # A body of POST /consent/directives names its subject by its kind.
 _FIELDS = {"person": "professional", "organisation": "organisation", "profession": "profession", "type": "type",
@@ -75,6 +79,7 @@ def _at_the_door(line: Line) -> bool:
         and (want.action is not Action.READ_OWN_TRACES or line.actor.kind == "professional")
         and (want.action is not Action.LIST or line.papers.asked == "whole")
         and want.code != "of-another-record"
+        and (want.action is not Action.ASK_AS_HEIR or (want.motive in _MOTIVES and want.words))
         and (want.evidence is None or 0 < want.lasts <= MOST_CARE_MS[want.evidence])
         # Time does not pass, she makes one code at most, and no stay is named by the table's own name.
         and all(not isinstance(each, Passes) for each in line.steps)
@@ -87,6 +92,8 @@ def _at_the_door(line: Line) -> bool:
         # What is about a result that she may not know of yet is in her journal once it was announced.
         and (not secret or (want.action is Action.ANNOUNCE and line.verdict == "allowed"))
         and not purpose.stale
+        # Identity names as heirs those who may read, once she is dead, and nobody else.
+        and all(each.role != "heir" or (each.deceased and each.scopes == ("read",)) for each in represented)
         and (line.actor.kind != "representative" or want.action is not Action.ANNOUNCE)
         # Nobody may read the journal of the dead: what stands in it is read where an error is taken back.
         and not (any(each.deceased for each in represented) and want.action is Action.READ_JOURNAL)
@@ -170,11 +177,11 @@ class Visit:
         if want.action is Action.READ_DIRECTIVES:
             return await caller.directives()
         if want.action is Action.CHANGE_DIRECTIVES:
-            if want.shows:
-                return await caller.begin(kind="show-to-representatives", document=self._documents[0])
-            return await caller.begin(kind="authorise", professional="899700000001")
+            return await self._changed(caller, want)
         if want.action is Action.AMEND:
             return await caller.amend(self._document, label_patch(adds=want.adds, removes=want.removes))
+        if want.action is Action.ASK_AS_HEIR:
+            return await caller.ask("POST", "/consent/heirs/requests", json={"motive": want.motive, "text": _WORDS})
         if want.action is Action.READ_OWN_TRACES:
             return await caller.ask("GET", "/consent/fhir/AuditEvent")
         if want.action is Action.ANNOUNCE:
@@ -182,6 +189,15 @@ class Visit:
         if want.action is Action.END_CARE:
             return await caller.ask("DELETE", f"/consent/care/{self._stay}")
         return await caller.ask("POST", "/consent/care", json=self._care(want.evidence, want.lasts, want.code))
+
+    async def _changed(self, caller: Caller, want: Want) -> Answer:
+        if want.shows:
+            return await caller.begin(kind="show-to-representatives", document=self._documents[0])
+        if want.heirs == "oppose":
+            return await caller.begin(kind="oppose-heirs")
+        if want.heirs == "let":
+            return await caller.end(self._begun["oppose-heirs"][-1])
+        return await caller.begin(kind="authorise", professional="899700000001")
 
     async def told(self) -> tuple[str, str]:
         """Return the verdict and the rule of the line's flow, as she reads them."""
@@ -236,9 +252,15 @@ class Visit:
                 assert answer.status == 201, answer.body
                 self._begun.setdefault(step.kind, []).append(answer.json()["id"])
             case Represented(role, scopes, minor, deceased):
-                held = [Holder(holder=PARENT.id, role=role, scopes=scopes)] if role else []  # type: ignore[arg-type]
-                await represent(self._record, *held, minor=minor, deceased=deceased)
+                heirs = (PARENT.id,) if role == "heir" else ()
+                acting = role and not heirs
+                held = [Holder(holder=PARENT.id, role=role, scopes=scopes)] if acting else []  # type: ignore[arg-type]
+                await represent(self._record, *held, minor=minor, deceased=deceased, heirs=heirs)
                 self._dead = deceased
+            case Pleads(motive):
+                heir = self.caller(PARENT)
+                asked = await heir.ask("POST", "/consent/heirs/requests", json={"motive": motive, "text": _WORDS})
+                assert asked.status == 201, asked.body
             case Gives(lasts):
                 days = lasts // 86_400_000
                 answer = await self.patient.ask("POST", "/consent/codes", json={"count": 1, "days": days})

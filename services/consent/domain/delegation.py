@@ -11,14 +11,15 @@ from typing import NamedTuple
 from services.consent.domain.bundle import RulesBroken
 from services.consent.domain.flow import Action
 from services.consent.domain.habilitation import rows_of
+from services.consent.domain.representation import HEIR
 
 HEADER = ("role", "action", "scope", "state", "source")
-ROLES = frozenset({"parent", "guardian", "family-authorisation", "caregiver"})
+ROLES = frozenset({"parent", "guardian", "family-authorisation", "caregiver", HEIR})
 SCOPES = frozenset({"read", "govern", "deposit", "journal"})
 # What there is to do in somebody's place; the rest is a professional's, or a service's.
 _ACTIONS = frozenset({
     Action.LIST, Action.READ, Action.EXPORT, Action.DEPOSIT, Action.READ_JOURNAL, Action.READ_DIRECTIVES,
-    Action.CHANGE_DIRECTIVES,
+    Action.CHANGE_DIRECTIVES, Action.ASK_AS_HEIR,
 })  # fmt: skip
 _STATES = {"in-force": True, "under-study": False}
 

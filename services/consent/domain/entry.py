@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.consent.domain.flow import Action, Actor, Amendment, Care, Change, Deposit, Flow, Reason, compact
+from services.consent.domain.flow import (
+    Action,
+    Actor,
+    Amendment,
+    Care,
+    Change,
+    Deposit,
+    Flow,
+    Motive,
+    Reason,
+    compact,
+)  # fmt: skip
 from services.consent.domain.representation import Representation
 
 Kind = Literal[
@@ -28,6 +39,7 @@ _CLASSES: dict[Action, LeafClass] = {
     Action.END_CARE: "directive",
     Action.ANNOUNCE: "directive",
     Action.AMEND: "directive",
+    Action.ASK_AS_HEIR: "directive",
 }
 
 
@@ -182,7 +194,7 @@ def leaf_class(flow: Flow, outcome: Outcome) -> LeafClass:
 
 def _told(flow: Flow) -> dict[str, Any]:
     said = {name: held for name, held in compact(flow).items() if held is not False}
-    for name in ("actor", "deposit", "change", "care", "amendment", "reason"):
+    for name in ("actor", "deposit", "change", "care", "amendment", "reason", "motive"):
         if name in said:
             said[name] = compact(said[name])
     if flow.deposit:
@@ -205,6 +217,7 @@ def _flow(body: dict[str, Any]) -> Flow:
             "care": Care(**body["care"]) if "care" in body else None,
             "amendment": _amendment(body["amendment"]) if "amendment" in body else None,
             "reason": Reason(**body["reason"]) if "reason" in body else None,
+            "motive": Motive(**body["motive"]) if "motive" in body else None,
         }
     )
 

@@ -9,7 +9,7 @@ ActorKind = Literal["patient", "representative", "professional", "application", 
 Evidence = Literal["code", "admission", "appointment", "declared"]
 DirectiveKind = Literal[
     "authorise", "treating-doctor", "code", "block", "close", "ask-me", "hide", "open-hidden", "close-emergency",
-    "oppose", "oppose-export", "oppose-prevention",
+    "oppose", "oppose-export", "oppose-prevention", "oppose-heirs",
 ]  # fmt: skip
 
 
@@ -36,6 +36,7 @@ class Action(StrEnum):
     READ_DIRECTIVES = "read-directives"
     CHANGE_DIRECTIVES = "change-directives"
     READ_OWN_TRACES = "read-own-traces"
+    ASK_AS_HEIR = "ask-as-heir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,18 @@ class Reason:
     text: str
 
 
+# What an heir may ask for, and nothing else (L.1110-4 V): the causes of the death, the memory of the dead, rights.
+MOTIVES = frozenset({"cause-of-death", "memory", "rights"})
+
+
+@dataclass(frozen=True, slots=True)
+class Motive:
+    """Why an heir asks to read: one of `MOTIVES`, and his own words where he asks (none in each look that follows)."""
+
+    code: str
+    text: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """What is judged. `id` is the entry's cause; `deadline_ms` ends the right to an answer (none in process)."""
@@ -134,6 +147,7 @@ class Flow:
     amendment: Amendment | None = None
     topic: str | None = None  # of prevention
     reason: Reason | None = None
+    motive: Motive | None = None  # of an heir's request; of what he then looks at, as the request said it
     auth_time: int = 0  # when the actor signed in: Unix time in seconds
     secret: bool = False  # a minor's consultation that her parents are not to learn of (L.1111-5)
     stale: bool = False  # who represents whom was not heard for too long when this was judged

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.consent.domain.entry import MAIN, Outcome
-from services.consent.domain.flow import NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Action, Actor, Flow
+from services.consent.domain.flow import MOTIVES, NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Action, Actor, Flow
 from services.consent.domain.record import Document, Record, confidence, traits
 from services.consent.domain.rules import Judgement, Rules
 
@@ -106,7 +106,7 @@ class _Bench:
         actor = flow.actor
         self._principal = (_PRINCIPALS[actor.kind], actor.id)
         self._context = _context(record, flow, now, rules)
-        self._hidden = record.hidden(now)
+        self._hidden, self._heir = record.hidden(now), record.is_heir(actor)
         self._known: dict[tuple[Any, ...], Judgement] = {}
 
     def one(self, document: dict[str, Any]) -> Judgement:
@@ -181,16 +181,21 @@ class _Bench:
 
     def _asked(self) -> list[Document | None]:
         # To the patient, what is not announced is not there: neither listed, nor counted, nor refused for that reason.
-        # Nor is, to those who represent her, what she keeps from them.
-        kind = self._flow.actor.kind
-        there = [None if each is None or each.absent_to(kind, self._now) else each for each in self._named()]
+        # Nor is, to those who represent her, what she keeps from them; nor, to her heirs, what she hid.
+        there = [None if each is None or self._absent(each) else each for each in self._named()]
         return there if self._flow.documents else [each for each in there if each is not None]
+
+    def _absent(self, document: Document) -> bool:
+        return document.absent_to(self._flow.actor.kind, self._now) or (self._heir and self._hides(document))
+
+    def _hides(self, document: Document) -> bool:
+        return bool(self._hidden) and not self._hidden.isdisjoint({document.id, *traits(document)})
 
     def _attributes(self, document: Document, actor: Actor) -> dict[str, Any]:
         return {
             "exists": True,
             "own": actor.kind == "professional" and document.depositor == actor.id,
-            "hidden": not self._hidden.isdisjoint({document.id, *traits(document)}) if self._hidden else False,
+            "hidden": self._hides(document),
             "habilitated": self._rules.habilitated(actor.profession or "", document.type_code),
             "visibility": document.visibility_at(self._now),
             "type_code": document.type_code if "type_code" in self._rules.codes else "",
@@ -232,6 +237,10 @@ def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, An
         "changes": flow.change.kind if flow.change else "",
         "adds": flow.amendment.adds if flow.amendment else (),
         "removes": flow.amendment.removes if flow.amendment else (),
+        "ends": record.kind_of(flow.change.ends) if flow.change else "",
+        "heirs_opposed": record.said("oppose-heirs", now),
+        "motivated": flow.motive is not None and flow.motive.code in MOTIVES and bool(flow.motive.text),
+        "requested": record.request_of(actor, now) is not None,
         "declares": care.evidence if care else "",
         "for_organisation": actor.organisation is not None,
         "own_stay": flow.action is Action.END_CARE and record.stays(flow.change, actor, now),

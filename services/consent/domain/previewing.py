@@ -7,14 +7,16 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from services.consent.domain.entry import MAIN, Entry, Outcome
-from services.consent.domain.flow import Action, Actor, Care, Change, Flow
+from services.consent.domain.flow import Action, Actor, Care, Change, Flow, Motive
 from services.consent.domain.judging import judge, judge_each
 from services.consent.domain.record import Document, Record
+from services.consent.domain.representation import HEIR, Holder, Representation
 from services.consent.domain.rules import Rules
 from services.consent.domain.viewers import ANYBODY, Viewer
 
-UseName = Literal["notices", "export", "prevention", "deposits", "declared-care"]
+UseName = Literal["notices", "export", "prevention", "deposits", "declared-care", "heirs"]
 _HOUR_MS = 3_600_000
+_HEIR = Actor("representative", "heir", "", "", "", "patient-frontend")
 _TOPIC = "topic:"
 
 
@@ -127,7 +129,11 @@ def difference(before: Sight, after: Sight) -> Difference | None:
 
 def uses(record: Record, asker: Actor, topics: Iterable[str], now: int, rules: Rules) -> tuple[Use, ...]:
     """Return what else is done with a record, and whether it is possible at a time (ms)."""
-    return tuple(_use(name, record, flow, now, rules) for name, flow in _used(record.id, asker, topics, now))
+    found = tuple(_use(name, record, flow, now, rules) for name, flow in _used(record.id, asker, topics, now))
+    # What comes after her death is judged on the state as it would be then.
+    heirs = Representation(0, minor=False, deceased=True, holders=(Holder(_HEIR.id, HEIR, ("read",)),))
+    asks = Flow("", "", record.id, Action.ASK_AS_HEIR, "PATRQT", _HEIR, motive=Motive("rights", "preview"))
+    return (*found, _use("heirs", replace(record, represented=heirs), asks, now, rules))
 
 
 def topics(record: Record, change: Change) -> list[str]:

@@ -21,7 +21,7 @@ from services.consent.domain.flow import (
     Deposit,
     Flow,
 )
-from services.consent.domain.representation import Holder, Representation
+from services.consent.domain.representation import HEIR, Holder, Representation
 
 # R.1111-53: a result that was not announced becomes visible to the patient by itself.
 _PARIS = ZoneInfo("Europe/Paris")
@@ -145,6 +145,16 @@ class Relation:
         return now < self.until
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an heir asked for, and was allowed: the motive, and until when it lets him read (ms)."""
+
+    motive: str
+    until: int
+
+
+# How long an heir may read once his request was allowed; then he asks again.
+HEIR_MS = 30 * 86_400_000
 # The strongest first: a professional's access cites the first that holds.
 EVIDENCE = ("patient", "treating-doctor", "code", "admission", "appointment", "declared")
 # What a professional says of her agreement without her: so often, then she must have a part in it again.
@@ -200,6 +210,7 @@ class Record:
         default_factory=dict
     )  # person -> when his own word was all there was (ms)
     asked_anew: dict[str, int] = field(default_factory=dict)  # who was ever blocked -> the version of the newest block
+    requests: dict[str, Request] = field(default_factory=dict)  # by heir: the newest that was allowed
     represented: Representation | None = None  # nothing was said: a living adult who governs alone
 
     def apply(self, entry: Entry) -> None:
@@ -215,6 +226,8 @@ class Record:
             self._announced(entry.about, entry.version)
         elif entry.kind == "represented" and entry.representation:
             self.last_change, self.represented = entry.version, entry.representation
+            if not entry.representation.deceased:
+                self.requests = {}  # said dead by mistake: whatever comes of it is over
         elif entry.flow is not None and entry.outcome is not None:
             self._decided(entry, entry.flow, entry.outcome)
 
@@ -246,6 +259,9 @@ class Record:
         elif flow.action is Action.END_CARE and flow.change is not None:
             self.last_change = entry.version
             self.care.pop(flow.change.ends or "", None)
+        elif flow.action is Action.ASK_AS_HEIR and flow.motive is not None:
+            self.last_change = entry.version
+            self.requests[flow.actor.id] = Request(flow.motive.code, entry.at + HEIR_MS)
         elif flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:
             self.last_change = entry.version
             self._change(flow.change, entry)
@@ -294,6 +310,16 @@ class Record:
         """Return what somebody may do for the person, by their own record; None for who does not represent her."""
         holders = self.represented.holders if self.represented else ()
         return next((each for each in holders if each.holder == holder), None)
+
+    def is_heir(self, actor: Actor) -> bool:
+        """Say whether an actor acts as an heir, by the record's own state."""
+        held = self.held_by(actor.id) if actor.kind == "representative" else None
+        return held is not None and held.role == HEIR
+
+    def request_of(self, actor: Actor, now: int) -> Request | None:
+        """Return what an heir asked for and may read by at a time (ms)."""
+        asked = self.requests.get(actor.id) if self.is_heir(actor) else None
+        return asked if asked is not None and now < asked.until else None
 
     def stream_of(self, change: Change) -> str:
         """Return where a change of directives is told: with what it names, where that is secret."""
@@ -361,6 +387,11 @@ class Record:
             for each in self.directives.values()
             if each.kind == "hide" and each.subject is not None and each.holds(now)
         }
+
+    def kind_of(self, directive: str | None) -> str:
+        """Return the kind of a directive that stands; "" for none."""
+        held = self.directives.get(directive or "")
+        return held.kind if held else ""
 
     def code_holds(self, code: str | None, now: int) -> bool:
         """Say whether a one-time code (its digest) was made by the patient, is not over and was not used."""

@@ -5,6 +5,9 @@ from typing import Any
 
 from services.consent.domain.flow import compact
 
+# The role of whom the law lets ask for what concerns the dead (L.1110-4 V); identity names them once she is.
+HEIR = "heir"
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:

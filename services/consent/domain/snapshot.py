@@ -3,11 +3,11 @@
 from dataclasses import fields
 from typing import Any
 
-from services.consent.domain.record import Directive, Document, Record, Relation
+from services.consent.domain.record import Directive, Document, Record, Relation, Request
 from services.consent.domain.representation import Representation
 
 # Grows with every change of what a fold means or holds: a snapshot of another form is not read.
-FORM = 3
+FORM = 4
 
 
 def dump(record: Record) -> dict[str, Any]:
@@ -24,6 +24,7 @@ def dump(record: Record) -> dict[str, Any]:
         "spent": sorted(record.spent),
         "words": {name: list(said) for name, said in record.words.items()},
         "asked_anew": record.asked_anew,
+        "requests": {heir: _plain(each) for heir, each in record.requests.items()},
         "represented": record.represented.private if record.represented else None,
     }
 
@@ -47,6 +48,7 @@ def load(record: str, held: dict[str, Any]) -> Record | None:
         spent=set(held["spent"]),
         words={name: tuple(said) for name, said in held["words"].items()},
         asked_anew=held["asked_anew"],
+        requests={heir: Request(**each) for heir, each in held["requests"].items()},
         represented=Representation.read(held["represented"]) if held["represented"] else None,
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.consent.domain.entry import MAIN, Entry, leaf_class
-from services.consent.domain.flow import Flow
+from services.consent.domain.flow import Action, Flow, Motive
 from services.consent.domain.judging import Verdict
 from services.consent.domain.record import Record
 
@@ -13,6 +13,8 @@ def entries_of(record: Record, flow: Flow, now: int, verdict: Verdict, policies:
 
     The number of an entry outside the main stream is 0: it is known where it is written.
     """
+    if flow.action is not Action.ASK_AS_HEIR and (request := record.request_of(flow.actor, now)) is not None:
+        flow = replace(flow, motive=Motive(request.motive))  # each look of an heir says what for
     secret = {each.document.id for each in verdict.reserved}
     told = replace(flow, documents=tuple(each for each in flow.documents if each not in secret)) if secret else flow
     said = [] if verdict.main is None else [(told, verdict.stream, verdict.main)]

@@ -43,7 +43,7 @@ _ACTIONS: Final = {
     Action.DEPOSIT: "C", Action.LIST: "E", Action.READ: "R", Action.EXPORT: "R", Action.PREVENT: "E",
     Action.NOTIFY: "E", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R", Action.READ_DIRECTIVES: "R",
     Action.CHANGE_DIRECTIVES: "U", Action.ANNOUNCE: "U", Action.AMEND: "U", Action.END_CARE: "U",
-    Action.READ_OWN_TRACES: "R",
+    Action.READ_OWN_TRACES: "R", Action.ASK_AS_HEIR: "C",
 }  # fmt: skip
 _SUCCESS, _MINOR, _SERIOUS = "0", "4", "8"
 # What nobody's flow did, by the entry's kind: type, action, outcome. Whatever is not known here was done, and is told.
@@ -61,6 +61,7 @@ _WITHOUT_FLOW: Final = {
 _UNKNOWN: Final = (_RECORD, "E", _SUCCESS)
 _ABOUT_A_DOCUMENT: Final = frozenset({"abandoned", "revealed"})
 _ASKED: Final = {
+    Action.ASK_AS_HEIR: "Vous avez demandé à lire le dossier d'une personne décédée.",
     Action.DEPOSIT: "Vous avez demandé à déposer un document.",
     Action.LIST: "Vous avez demandé la liste des documents.",
     Action.READ: "Vous avez demandé à lire des documents.",

@@ -43,6 +43,7 @@ _MEANINGS: Final = {
     "oppose": _Meaning("deny", "opposed"),
     "oppose-export": _Meaning("deny", "exports-opposed", ("PATRQT",)),
     "oppose-prevention": _Meaning("deny", "prevention-opposed", ("PREVENT",)),
+    "oppose-heirs": _Meaning("deny", "heirs-opposed", ("PATRQT",)),
 }
 _REFERENCES: Final[dict[str, Callable[[str], Json]]] = {
     "person": systems.professional,

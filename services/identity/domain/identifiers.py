@@ -7,11 +7,13 @@ _INS_ROOT = "urn:oid:1.2.250.1.213.1.4"
 NIR, NIA = f"{_INS_ROOT}.8", f"{_INS_ROOT}.9"
 TEST_SYSTEMS = frozenset({f"{_INS_ROOT}.10", f"{_INS_ROOT}.11"})
 INS_SYSTEMS = frozenset({NIR, NIA}) | TEST_SYSTEMS
-RPPS_PREFIX = "8"  # of a national person identifier (1.2.250.1.71.4.2.1) made of an RPPS
+# Of a national person identifier (1.2.250.1.71.4.2.1): made of an RPPS, or of what a structure calls its own staff.
+RPPS_PREFIX, STAFF_PREFIX = "8", "3"
 
 _MATRICULE = re.compile(r"[0-9]{5}(?:[0-9]{2}|2[AB])[0-9]{6}[0-9]{2}", re.ASCII)
 _BETWEEN = re.compile(r"[\s.-]+")
 _RPPS = re.compile(r"[0-9]{11}", re.ASCII)
+_STAFF = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 _FINESS = re.compile(r"(?:[0-9]{2}|2[AB])[0-9]{7}", re.ASCII)
 
 
@@ -51,6 +53,19 @@ def require_finess(value: str) -> str:
         raise BadIdentifier("a FINESS number has 9 characters: the department (2A, 2B), then digits")
     if value.isdigit() and not luhn_holds(value):
         raise BadIdentifier("the last digit is not the Luhn key of this FINESS number")
+    return value
+
+
+def require_internal(value: str) -> str:
+    """Return what a structure calls one of its staff, `<FINESS>/<identifier>`; raise BadIdentifier."""
+    finess, slash, name = value.partition("/")
+    if not slash:
+        raise BadIdentifier("an internal identifier is written FINESS/identifier")
+    require_finess(finess)
+    if not _STAFF.fullmatch(name):
+        raise BadIdentifier(
+            "behind its FINESS number an internal identifier has 1 to 32 letters, digits, '.', '_', '-'"
+        )
     return value
 
 

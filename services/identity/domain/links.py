@@ -18,7 +18,8 @@ PURPOSES: dict[Kind, frozenset[str]] = {
     "commercial": frozenset({"COMMERCE"}),
     "public-service": frozenset({"PUBHLTH"}),
 }
-PROFESSIONAL_PURPOSES = frozenset({"TREAT"}) | EMERGENCY_PURPOSES
+TREATMENT = "TREAT"
+PROFESSIONAL_PURPOSES = frozenset({TREATMENT}) | EMERGENCY_PURPOSES
 PATIENT_PURPOSE = "PATRQT"
 # Who acts through these is a professional or a patient, never the application alone, but for an establishment's stays.
 _ACTED_THROUGH = frozenset({"care-software", "patient-frontend"})
@@ -47,6 +48,12 @@ def require_links(
     if purpose == REGULATION and not professional.samu:
         raise Refused("not-a-regulating-doctor", "ETREAT is for the SAMU's regulating doctors; others have BTG.")
     return professional
+
+
+def require_open(purpose: str, *, secret: bool) -> None:
+    """Raise Refused unless a token of every record may be had for this: it is for nobody's care in particular."""
+    if purpose != TREATMENT or secret:
+        raise Refused("purpose-not-allowed", "A token of every record is for TREAT, and never in secret.")
 
 
 def require_alone(application: Application, purpose: str) -> None:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from services.identity.domain.identifiers import RPPS_PREFIX, Ins
+from services.identity.domain.identifiers import RPPS_PREFIX, STAFF_PREFIX, Ins
 from services.identity.domain.representation import Authority, Representation, authority
 
 Status = Literal["provisional", "retrieved", "validated", "qualified"]
 Sex = Literal["F", "M", "I"]
 Kind = Literal["care-software", "patient-frontend", "insurer", "employer", "advertiser", "commercial", "public-service"]
+
+OFFICER = "dpo"  # a data protection officer (GDPR, article 37): no health profession, so no code of TRE_G15
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,19 +70,21 @@ class Organisation:
 class Professional:
     """A health professional and the organisations where they work; `profession` is a code of TRE_G15 (10: doctor).
 
-    `samu`: a regulating doctor, as Pro Santé Connect's `Acces_Regulation_Medicale` says.
+    Or an organisation's data protection officer, who without an RPPS number has the organisation's own identifier
+    (`<FINESS>/<identifier>`). `samu`: a regulating doctor, as Pro Santé Connect's `Acces_Regulation_Medicale` says.
     """
 
-    rpps: str
+    rpps: str | None
     name: str
     profession: str
     organisations: frozenset[str]
     samu: bool = False
+    internal_id: str | None = None
 
     @property
     def national_id(self) -> str:
         """The national person identifier."""
-        return RPPS_PREFIX + self.rpps
+        return RPPS_PREFIX + self.rpps if self.rpps else f"{STAFF_PREFIX}{self.internal_id}"
 
 
 @dataclass(frozen=True, slots=True)

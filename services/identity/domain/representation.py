@@ -1,4 +1,4 @@
-"""Who acts for whom, and until when: a parent until 18, anybody until a said end, nobody for the dead."""
+"""Who acts for whom, and until when: a parent until 18, anybody until a said end; for the dead their heirs, who ask."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -7,7 +7,7 @@ from datetime import date, datetime, time
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
-Role = Literal["parent", "guardian", "family-authorisation", "caregiver"]
+Role = Literal["parent", "guardian", "family-authorisation", "caregiver", "heir"]
 Scope = Literal["read", "govern", "deposit", "journal"]
 
 MAJORITY = 18  # article 414 of the code civil
@@ -17,11 +17,15 @@ _PARIS = ZoneInfo("Europe/Paris")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a role may be given, how many may have it for one person, and whether they sign an attestation."""
+    """What a role may be given, how many may have it for one person, and whether they sign an attestation.
+
+    `of_the_dead`: it stands once the person is dead, and only then; any other role only before.
+    """
 
     scopes: frozenset[Scope]
     most: int | None = None
     attested: bool = False
+    of_the_dead: bool = False
 
 
 _ALL: Final[frozenset[Scope]] = frozenset(get_args(Scope))
@@ -31,6 +35,8 @@ TERMS: Final[dict[Role, Terms]] = {
     "family-authorisation": Terms(_ALL),  # habilitation familiale
     # As the national app has them: three, with an attestation, who do not manage the sharing.
     "caregiver": Terms(_ALL - {"govern"}, most=3, attested=True),
+    # Heir, spouse, cohabitant or civil partner (L.1110-4 V of the code de la santé publique), who attest to be so.
+    "heir": Terms(frozenset({"read"}), attested=True, of_the_dead=True),
 }
 
 
@@ -47,6 +53,11 @@ class Representation:
     scopes: frozenset[Scope]
     until: date | None = None
     attested: bool = False
+
+    @property
+    def of_the_dead(self) -> bool:
+        """Say whether it is an heir's: beside it the same person may act for the other while they live."""
+        return TERMS[self.role].of_the_dead
 
     def over(self, now: float) -> bool:
         """Say whether its said end is past."""
@@ -84,7 +95,9 @@ def authority(
 ) -> Authority:
     """Return whom a record obeys now; `dead` are those of the holders who died."""
     adult_at = majority(born)
-    ends = {each: each.end(born) for each in representations if not deceased and each.holder not in dead}
+    ends = {
+        each: each.end(born) for each in representations if each.of_the_dead is deceased and each.holder not in dead
+    }
     holders = sorted((each for each, end in ends.items() if now < end), key=lambda each: each.holder)
     return Authority(
         minor=now < adult_at,

@@ -132,8 +132,8 @@ class RegisterPeople:
     async def _crowds(self, asked: Registration) -> list[Fault]:
         """Find persons for whom too many would act, with those who do already."""
         now, new = self._clock(), _by_represented(asked)
-        whole = {(each.represented, each.holder): each for each in await self._register.representations(new)}
-        whole |= {(each.represented, each.holder): each for each in asked.representations.values()}
+        whole = {_place(each): each for each in await self._register.representations(new)}
+        whole |= {_place(each): each for each in asked.representations.values()}
         over = {of: crowded((each for each in whole.values() if each.represented == of), now) for of in new}
         return [
             Fault(path, f"at most {TERMS[each.role].most} may act for one person as {each.role}: others end by 'until'")
@@ -164,14 +164,23 @@ def _repeated(asked: Registration) -> list[Fault]:
     persons = asked.persons.items()
     keys: list[tuple[str, str, object]] = [
         *((f"{path}.finess", "FINESS number", each.finess) for path, each in asked.organisations.items()),
-        *((f"{path}.rpps", "RPPS number", each.rpps) for path, each in asked.professionals.items()),
+        *((f"{path}.rpps", "RPPS number", each.rpps) for path, each in asked.professionals.items() if each.rpps),
+        *(
+            (f"{path}.internal_id", "identifier", each.internal_id)
+            for path, each in asked.professionals.items()
+            if each.internal_id
+        ),
         *((f"{path}.client_id", "client id", each.client_id) for path, each in asked.applications.items()),
         *((f"{path}.reference", "reference", each.reference) for path, each in persons),
         *((f"{path}.ins", "INS", _pair(each.ins)) for path, each in persons if each.ins),
-        *((path, "pair of persons", (each.represented, each.holder)) for path, each in asked.representations.items()),
+        *((path, "pair of persons", _place(each)) for path, each in asked.representations.items()),
     ]
     times = Counter((kind, key) for _, kind, key in keys)
     return [Fault(path, f"this {kind} stands twice in the file") for path, kind, key in keys if times[kind, key] > 1]
+
+
+def _place(each: Representation) -> tuple[str, str, bool]:
+    return each.represented, each.holder, each.of_the_dead
 
 
 def _pair(ins: Ins) -> tuple[str, str]:

@@ -99,11 +99,11 @@ class Post:
         """Say that a document that was kept from the patient is hers now; return the event's id."""
         return await self.publish(DocumentRevealed(record=record, document=DOCUMENT, at=1_780_000_000_000), event_id)
 
-    def token(self, record: str, *, actor: str = "patient", seconds: int = 300) -> dict[str, str]:
+    def token(self, record: str, *, actor: str = "patient", role: str = "parent", seconds: int = 300) -> dict[str, str]:
         """Return the headers of a request with a token of this record."""
         now = int(time.time())
         kid, private = self.tokens.private[0]
-        parent = {"representative": {"holder": "holder", "role": "parent"}} if actor == "representative" else {}
+        parent = {"representative": {"holder": "holder", "role": role}} if actor == "representative" else {}
         token = AccessToken.model_validate(
             {
                 "sub": "somebody", "actor": actor, "name": "Camille Dupont", "purpose": "PATRQT", "record": record,

@@ -171,11 +171,12 @@ async def test_reading_marks_one_item_and_only_ones_own(service: Post) -> None:
 
 @pytest.mark.parametrize("path", ["/notifications/inbox", "/notifications/stream"])
 async def test_only_the_patient_and_who_represents_her_may_look(service: Post, path: str) -> None:
-    """A professional's or an application's token: 403; none, an expired or a broken one: 401; each as a problem."""
+    """The token of a professional, an application or an heir: 403; none, expired or broken: 401; each a problem."""
     record = new_record()
     for headers, status, code in (
         (service.token(record, actor="professional"), 403, "patients-only"),
         (service.token(record, actor="application"), 403, "patients-only"),
+        (service.token(record, actor="representative", role="heir"), 403, "patients-only"),
         ({}, 401, "token-missing"),
         (service.token(record, seconds=-1), 401, "token-expired"),
         ({"Authorization": "Bearer a.b.c"}, 401, "token-foreign"),

@@ -77,6 +77,14 @@ def test_a_minute_s_worth_may_be_asked_at_once_and_no_more(scope: str) -> None:
     assert taken(given, 20) == 6
 
 
+def test_who_asks_of_every_record_shares_no_record_s_number() -> None:
+    """Their own number and their software's hold; one officer's haste keeps no other from what is owed."""
+    everybodys = {"record": "public", "patient": ""}
+    given = limits(record_per_minute=1, professional_per_minute=6)
+    assert taken(given, 20, **everybodys) == 6
+    assert taken(given, 20, sub="899700000002", **everybodys) == 6
+
+
 PROFESSIONAL = {"sub": "899700000002"}
 SOFTWARE = {"application": Application(id="autre", name="Autre", kind="care-software")}
 PATIENT = {"actor": "patient", "sub": RECORD, "purpose": "PATRQT"}

@@ -255,6 +255,21 @@ async def test_a_representative_travels_with_who_they_are() -> None:
     assert verifier().verify(issue(said, KEY)).representative == Representative(**PARENT)
 
 
+EVERYBODYS = {"record": "public", "patient": ""}
+
+
+async def test_a_token_of_every_record_is_believed_where_it_is_asked_for_only() -> None:
+    """It names nobody, and opens nothing but what is about every record: any other place refuses it."""
+    said = issue(token(**EVERYBODYS), KEY)
+    assert verifier().verify(said, every_record=True).patient == ""
+    assert refused(said) == "token-of-every-record"
+    known = verifier()
+    known.verify(said, every_record=True)
+    with pytest.raises(TokenRefused):  # remembered is not believed
+        known.verify(said)
+    assert verifier().verify(issue(token(), KEY), every_record=True).record == RECORD
+
+
 async def test_a_consultation_in_secret_travels_as_one() -> None:
     """A professional's token says so; any other says that it is none."""
     assert verifier().verify(issue(token(secret=True), KEY)).secret
@@ -282,8 +297,14 @@ async def test_a_consultation_in_secret_travels_as_one() -> None:
         {"representative": PARENT},
         {"actor": "representative", "representative": PARENT, "purpose": "TREAT"},
         {"actor": "representative", "representative": {"holder": RECORD}, "purpose": "PATRQT"},
+        {"record": "public"},
+        {"patient": ""},
+        EVERYBODYS | {"actor": "application"},
+        EVERYBODYS | {"actor": "patient", "purpose": "PATRQT"},
+        EVERYBODYS | {"secret": True},
+        EVERYBODYS | {"purpose": "BTG", "emergency": REASON},
     ],
 )
 async def test_claims_that_do_not_agree_are_refused(changed: dict[str, Any]) -> None:
-    """An emergency without its reason, a reason without its emergency, a representative who is none."""
+    """An emergency without its reason or the other way round, a representative who is none, a record of nobody."""
     assert refused(signed(claims(**changed))) == "token-malformed"

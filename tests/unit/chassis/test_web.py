@@ -259,6 +259,7 @@ async def test_a_token_opens_its_route(app: FastAPI) -> None:
         (f"Basic {CANARY}", "token-missing"),
         (f"Bearer {CANARY}", "token-foreign"),
         (f"Bearer {issue(token(exp=1), KEY)}", "token-expired"),
+        (f"Bearer {issue(token(record='public', patient=''), KEY)}", "token-of-every-record"),
     ],
 )
 async def test_a_refused_token_is_a_401_that_says_which_check(

@@ -35,7 +35,11 @@ CHANGES = st.one_of(
     st.tuples(st.just("authorise"), st.sampled_from(["profession:10", "profession:60", "team"]), _UNTIL),
     st.tuples(st.just("hide"), st.integers(0, 7), _UNTIL),
     st.tuples(st.just("hide"), st.sampled_from([f"type:{code}" for code in CODES]), _UNTIL),
-    st.tuples(st.sampled_from(["close", "ask-me", "open-hidden", "oppose", "oppose-export"]), st.none(), _UNTIL),
+    st.tuples(
+        st.sampled_from(["close", "ask-me", "open-hidden", "oppose", "oppose-export", "oppose-heirs"]),
+        st.none(),
+        _UNTIL,
+    ),
     st.tuples(st.just("oppose-prevention"), st.sampled_from([None, "topic:vaccins"]), _UNTIL),
     st.tuples(st.just("close-emergency"), st.sampled_from(["samu", "others"]), _UNTIL),
     st.tuples(st.just("preset"), st.sampled_from(["legal", "careful", "closed"]), st.none()),

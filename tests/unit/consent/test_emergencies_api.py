@@ -97,8 +97,9 @@ class Surgery:
             await self.announce(each)
         return access.cause
 
-    async def call(self, query: str = "", *, by: Actor = MOREAU, record: str = EVERY_RECORD) -> Answer:
-        """Ask with the token of somebody."""
+    async def call(self, query: str = "", *, by: Actor = MOREAU, record: str = "") -> Answer:
+        """Ask with the token of somebody; of every record, where there is such a token."""
+        record = record or (EVERY_RECORD if by.kind == "professional" else RECORD)
         headers = {"authorization": f"Bearer {access_token(by, record=record)}"}
         return await ask(self.app, "GET", f"/consent/emergencies{query}", b"", headers)
 

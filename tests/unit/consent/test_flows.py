@@ -60,7 +60,8 @@ def access_token(actor: Actor, *, record: str = RECORD, seconds: int = 300, key:
         if actor.organisation else None,
         "application": Application(id=actor.application, name=actor.application_name, kind=actor.application_kind),
         "purpose": {"patient": "PATRQT", "professional": "TREAT"}.get(actor.kind, "COVERAGE"),
-        "record": record, "patient": "p", "auth_time": now, "iat": now, "exp": now + seconds, "jti": uuid4().hex,
+        "record": record, "patient": "" if record == "public" else "p",
+        "auth_time": now, "iat": now, "exp": now + seconds, "jti": uuid4().hex,
     }  # fmt: skip
     return issue(AccessToken(**claims | said), key)
 
@@ -389,6 +390,14 @@ async def test_a_professional_application_is_not_its_user(room: Room) -> None:
         judged = await room.judge(heard(FlowQuestion(action=Action.READ, token=token, documents=(name,))))
         assert judged is not None
         assert judged.answer == FlowAnswer(outcome="refused")
+
+
+async def test_a_token_of_every_record_asks_for_no_documents(room: Room) -> None:
+    """It names nobody's record, so no question can bring it: neither of a record nor of `public`."""
+    token = access_token(MOREAU, record="public")
+    for record in (RECORD, "public"):
+        assert await room.judge(heard(FlowQuestion(action=Action.LIST, token=token), record=record)) is None
+    assert len(room.journal.entries[RECORD]) == 1
 
 
 async def test_a_representative_is_journalled_as_one(room: Room) -> None:

@@ -21,6 +21,11 @@ _ABSENT = (
     "in 'when ((context.document).exists) && (!((context.document).habilitated))': '(context.document).exists' dropped"
 )
 _ABSENT_IN_SECRET = "in 'when (context.secret) && ((context.document).exists)': '(context.document).exists' dropped"
+_BUT_HEIRS = (
+    'unless ((principal is Representative) && ((context.role) == "heir")) && '
+    '(action in [Action::"list", Action::"read"])'
+)
+_WHEN_HEIR = 'when (((context.role) == "heir") && (context.deceased)) && ((context.purpose) == "PATRQT")'
 EQUIVALENT = {
     # The rule's own `unless` leaves the patient out already.
     "opposed: not for a Patient",
@@ -34,6 +39,17 @@ EQUIVALENT = {
     "secret-deposits-are-secret: for amend too",
     # What else would allow her is refused by `choices-not-labels`.
     "patient-own-record: for amend too",
+    # What the exception names is no action of the rule.
+    f"deceased: in '{_BUT_HEIRS}': for ask-as-heir too",
+    # Of the dead nobody else lists or reads: a second wall.
+    "heir: for anybody",
+    f"heir: in '{_WHEN_HEIR}': '(context.role) == \"heir\"' dropped",
+    # Death itself ends these, whoever asks.
+    *(
+        f"{rule}: for {each} too"
+        for rule in ("heir-asks", "heir")
+        for each in ("prevent", "notify", "declare-care", "announce")
+    ),
 }
 # What judging never asks, or does not tell apart; the rules say it all the same, and say it whoever asks.
 _reading = partial(
@@ -51,6 +67,17 @@ _in_her_place = partial(
     delegated=True, exists=True,
 )  # fmt: skip
 _MASK = frozenset({"MASQUE_PS"})
+_heir = partial(
+    Situation, "representative", purpose="PATRQT", software="patient-frontend", role="heir", deceased=True,
+    delegated=True, requested=True, motivated=True, exists=True,
+)  # fmt: skip
+
+
+def _asking(purpose: str, **more: bool) -> Situation:
+    return replace(_reading("professional", action=Action.ASK_AS_HEIR), purpose=purpose, **more)  # type: ignore[arg-type]
+
+
+_NOT_AN_HEIRS = (Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES)
 _NOT_FOR_PARENTS = frozenset({"INVISIBLE_REPRESENTANTS_LEGAUX"})
 _STRANGE = [
     # To who acts for her, what she keeps from them is not even there: the rule is a second wall.
@@ -62,13 +89,59 @@ _STRANGE = [
     # Only a change of directives changes any.
     *(
         _in_her_place(action=each, changes="show-to-representatives")
-        for each in (Action.LIST, Action.READ, Action.EXPORT, Action.READ_JOURNAL, Action.READ_DIRECTIVES)
+        for each in (
+            Action.LIST,
+            Action.READ,
+            Action.EXPORT,
+            Action.READ_JOURNAL,
+            Action.READ_DIRECTIVES,
+            Action.ASK_AS_HEIR,
+        )
     ),
     # Only an amendment names labels.
     _reading("professional", evidence="patient", adds=frozenset({"INVISIBLE_PATIENT"})),
     _reading("professional", evidence="patient", adds=_MASK, labels=frozenset({"INVISIBLE_PATIENT"})),
     _reading("professional", evidence="patient", adds=_NOT_FOR_PARENTS),
     _reading("professional", evidence="patient", removes=_NOT_FOR_PARENTS, labels=_NOT_FOR_PARENTS),
+    *(
+        _in_her_place(action=each, changes="oppose-heirs")
+        for each in (
+            Action.LIST,
+            Action.READ,
+            Action.EXPORT,
+            Action.READ_JOURNAL,
+            Action.READ_DIRECTIVES,
+            Action.ASK_AS_HEIR,
+        )
+    ),
+    # To an heir, what she hid is not even there: the rule is a second wall.
+    *(_heir(action=each, hidden=True) for each in (Action.LIST, Action.READ)),
+    # There is no heir of the living, and no table that gives one more than to ask, to list and to read.
+    *(_heir(action=each, deceased=False, hidden=True) for each in _NOT_AN_HEIRS),
+    *(_heir(action=each, deceased=False, heirs_opposed=True) for each in _NOT_AN_HEIRS),
+    *(_heir(action=each, deceased=False, requested=False) for each in _NOT_AN_HEIRS),
+    _heir(action=Action.READ, deceased=False),
+    _heir(action=Action.DEPOSIT),
+    _heir(action=Action.READ_OWN_TRACES),
+    _heir(action=Action.END_CARE),
+    # What it takes to look, or to be refused it, is not what it takes to ask.
+    *(
+        _reading("professional", action=Action.ASK_AS_HEIR, evidence=each)
+        for each in ("patient", "treating-doctor", "code", "admission", "appointment", "declared")
+    ),
+    _asking("BTG", others_closed=True, reasoned=True, recent=True),
+    _asking("BTG", recent=True),
+    _asking("BTG", reasoned=True),
+    _asking("ETREAT", samu_closed=True, reasoned=True),
+    _asking("ETREAT", reasoned=True),
+    Situation("application", Action.ASK_AS_HEIR, "PATADMIN", "care-software", for_organisation=True, own_stay=True),
+    Situation("service", Action.ASK_AS_HEIR, "NOTIFY", "", name="notifications", exists=True),
+    _hers_alone(action=Action.READ, role="heir"),
+    _hers_alone(action=Action.READ, role="heir", deceased=True),
+    _hers_alone(action=Action.READ, role="heir", heirs_opposed=True),
+    _hers_alone(action=Action.READ, role="heir", hidden=True, requested=True),
+    _hers_alone(action=Action.ASK_AS_HEIR, role="heir", deceased=True, motivated=True),
+    replace(_heir(action=Action.ASK_AS_HEIR), role="cousin"),
     # Only professionals do anything in secret.
     *(_hers_alone(action=Action.READ, secret=True, minor=each) for each in (True, False)),
     _hers_alone(action=Action.DEPOSIT, secret=True, minor=True),

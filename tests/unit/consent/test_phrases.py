@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from services.consent.domain.entry import Outcome
-from services.consent.domain.flow import Action, Actor, Care, Change, Evidence, Flow, Reason
+from services.consent.domain.flow import Action, Actor, Care, Change, Evidence, Flow, Motive, Reason
 from services.consent.domain.record import Record
 from services.consent.phrases import entry_view, when
 from tests.unit.consent.people import (
@@ -50,6 +50,7 @@ CHANGES = (
     Change("hide", "type:11502-2"),
     Change("hide", f"episode:{'e' * 43}"),
     Change("oppose-export"),
+    Change("oppose-heirs"),
     Change("oppose-prevention"),
     Change("oppose-prevention", "topic:vaccines"),
     Change("close-emergency", "samu"),
@@ -65,7 +66,7 @@ _SAID = {
     "authorise": "autorisé", "treating-doctor": "médecin traitant", "code": "code à usage unique", "block": "bloqué",
     "hide": "masqué", "oppose": "opposé", "oppose-export": "refusé toute copie", "oppose-prevention": "prévention",
     "close-emergency": "refusé d'avance", "open-hidden": "en cas d'urgence", "close": "fermé", "ask-me": "demandé",
-    "preset": "« prudent »", "end": "mis fin",
+    "preset": "« prudent »", "end": "mis fin", "oppose-heirs": "ayants droit lisent votre dossier après votre décès",
     "show-to-representatives": "montré un document à ceux qui vous représentent",
 }  # fmt: skip
 _NAMED = {"person": "le professionnel", "organisation": "la structure", "profession": "la profession",
@@ -157,6 +158,28 @@ def test_a_declared_relation_says_what_it_rests_on(evidence: Any) -> None:
     said = phrase(flow(MOREAU, Action.DECLARE_CARE, care=Care(evidence, NOW)))
     assert "a déclaré vous soigner" in said
     assert when(NOW).removeprefix("le ") in said
+
+
+@pytest.mark.parametrize(("motive", "said"), [
+    ("cause-of-death", "pour connaître les causes du décès"),
+    ("memory", "pour défendre la mémoire de la personne décédée"),
+    ("rights", "pour faire valoir des droits"),
+])  # fmt: skip
+def test_an_heir_says_what_for(motive: str, said: str) -> None:
+    """A request quotes the heir; each look that follows names the motive; and nobody acts in the dead's name."""
+    asked = phrase(flow(PARENT, Action.ASK_AS_HEIR, motive=Motive(motive, "Je suis sa fille.")), rule="heir-asks")
+    looked = phrase(flow(PARENT, Action.READ, ABSENT, motive=Motive(motive)), rule="heir")
+    refused = phrase(flow(PARENT, Action.LIST), "refused", rule="heir-without-request")
+    for each in (asked, looked, refused):
+        assert ", Alex Exemple, ayant droit (logiciel Portail) a " in each
+        assert "en votre nom" not in each
+        assert "à votre demande" not in each
+    assert said in asked
+    assert said in looked
+    assert asked.endswith("Raison donnée : « Je suis sa fille. ».")
+    assert "Raison donnée" not in looked
+    assert "sa demande lui ouvre le dossier pour 30 jours" in refused
+    assert view(flow(PARENT, Action.READ, motive=Motive(motive)))["motive"] == motive
 
 
 def test_an_emergency_says_its_reason() -> None:

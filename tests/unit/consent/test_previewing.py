@@ -216,13 +216,14 @@ def test_uses_are_possible_until_they_are_opposed(book: Book) -> None:
     """Notices, copies, prevention, deposits and declared care: each goes with its own choice and leaves the others."""
     book.deposit(paper())
     every = {("notices", None), ("export", None), ("prevention", None), ("prevention", "vaccins"), ("deposits", None),
-             ("declared-care", None)}  # fmt: skip
+             ("declared-care", None), ("heirs", None)}  # fmt: skip
     assert set(_possible(book.record, CAMILLE, "vaccins")) == every
     for kind, subject, gone in (
         ("oppose-prevention", "topic:vaccins", {("prevention", "vaccins")}),
         ("oppose-prevention", None, {("prevention", None)}),
         ("oppose-export", None, {("export", None)}),
         ("ask-me", None, {("declared-care", None)}),
+        ("oppose-heirs", None, {("heirs", None)}),
         ("oppose", None, {("notices", None), ("deposits", None)}),
     ):
         book.say(kind, subject)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.consent.domain.entry import MAIN, Entry, Outcome, Repeated
-from services.consent.domain.flow import Action, Actor, Amendment, Care, Change, Flow, Reason
+from services.consent.domain.flow import Action, Actor, Amendment, Care, Change, Flow, Motive, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.repeating import alike, over_at, repeatable
 from services.consent.domain.rules import Rules
@@ -568,6 +568,7 @@ def test_alike_is_all_but_when_and_under_which_id() -> None:
     other: dict[str, Any] = {
         "action": Action.LIST, "purpose": "BTG", "actor": PETIT, "documents": (), "deposit": paper(),
         "change": Change("block", PERSON), "care": Care("declared", NOW), "topic": "t", "reason": Reason("a", "b"),
+        "motive": Motive("rights", "a"),
         "secret": True, "stale": True, "because": "event", "id": "x", "digest": "y", "deadline_ms": 1, "auth_time": 9,
         "record": RECORD, "amendment": Amendment(("MASQUE_PS",)),
     }  # fmt: skip

@@ -163,6 +163,25 @@ async def test_the_opening_and_the_representation_come_in_any_order(first: str) 
     assert folded(journal.entries[RECORD]).represented == CHILD
 
 
+async def test_heirs_are_journalled_as_holders_who_may_ask_to_read(room: Room) -> None:
+    """Identity names them apart from who acts for the living; the record obeys them in a role of their own."""
+    bound, ledger, in_force = _Bound(), Ledger(room.journal, MemorySnapshots()), Unchanging(RULES)
+    consumers.subscribe(
+        bound,  # type: ignore[arg-type]
+        OpenRecord(room.journal, _RecordKeys(), in_force, clock),
+        RepresentRecord(Inscribe(ledger, room.journal, in_force, clock)),
+        ConfirmDeposit(MemoryKeys()),
+        AbandonDeposit(ledger, room.journal, MemoryKeys(), in_force, clock),
+        noting=NoteBeat(MemoryBeats(), clock),
+    )
+    fact = RepresentationChanged(
+        record=RECORD, version=1, minor=False, deceased=True, holders=(), heirs=(OTHER_RECORD,)
+    )  # fmt: skip
+    envelope = Envelope(source="carnet/identity", type=fact.TYPE, subject=RECORD, correlation_id="c")
+    await bound.handlers[RepresentationChanged](envelope, fact)
+    assert room.record.held_by(OTHER_RECORD) == Holder(OTHER_RECORD, "heir", ("read",))
+
+
 async def test_an_event_that_never_came_to_its_turn_waits(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others may write without rest into the same record: that makes no dead letter of whom the record obeys."""
     bound, ledger, in_force = _Bound(), Ledger(room.journal, MemorySnapshots()), Unchanging(RULES)

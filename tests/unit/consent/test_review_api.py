@@ -74,10 +74,9 @@ class Office:
         self.reviews.open(review)
         return asked.id
 
-    async def call(
-        self, method: str, path: str, body: Any = None, *, by: Actor = OFFICER, record: str = EVERY_RECORD
-    ) -> Answer:
-        """Call with the token of an officer, or of whoever else."""
+    async def call(self, method: str, path: str, body: Any = None, *, by: Actor = OFFICER, record: str = "") -> Answer:
+        """Call with the token of an officer, or of whoever else; of every record, where there is such a token."""
+        record = record or (EVERY_RECORD if by.kind == "professional" else RECORD)
         headers = {"authorization": f"Bearer {access_token(by, record=record)}", "content-type": "application/json"}
         return await ask(self.app, method, f"/consent/reviews{path}", orjson.dumps(body) if body else b"", headers)
 

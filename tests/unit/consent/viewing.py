@@ -17,6 +17,7 @@ from services.consent.ledger import Ledger
 from services.consent.own_flows import OwnFlows
 from services.consent.repeats import Repeats
 from services.consent.settings import RepeatsSettings
+from services.consent.use_cases.ask_as_heir import AskAsHeir
 from services.consent.use_cases.change_directives import ChangeDirectives
 from services.consent.use_cases.decide import Decide
 from services.consent.use_cases.declare_care import DeclareCare
@@ -67,6 +68,7 @@ class Viewing:
             change_directives=changing,
             make_codes=MakeCodes(changing),
             declare_care=DeclareCare(flows, ledger, self.clock),
+            ask_as_heir=AskAsHeir(flows),
             read_directives=ReadDirectives(flows, ledger, self.clock),
             read_journal=ReadJournal(flows, ledger, self.journal, self.clock),
             read_traces=ReadTraces(flows, ledger, self.journal, self.clock, WINDOW_MS),

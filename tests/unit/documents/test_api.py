@@ -126,3 +126,25 @@ async def test_who_asks_too_often_is_told_so_before_anything_is_asked(method: st
         assert answer.headers["retry-after"] == "60"
     assert refused[0].body == refused[1].body
     assert asked.times == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/fhir/DocumentReference"),
+        ("GET", "/fhir/DocumentReference?patient.identifier=urn:oid:1.2.250.1.213.1.4.10|279035121518989"),
+        ("POST", "/fhir/DocumentReference/_search"),
+        ("GET", f"/fhir/DocumentReference/public-{'a' * 26}"),
+        ("GET", f"/fhir/Binary/public-{'a' * 26}"),
+        ("GET", f"/fhir/Binary/{'a' * 26}-{'a' * 26}"),
+    ],
+)
+async def test_a_token_of_every_record_opens_no_document(method: str, path: str) -> None:
+    """It names nobody: whatever is asked, nothing is asked of consent, and the answer names the way out."""
+    verifier = TokenVerifier()
+    verifier.use({"keys": [KEY.as_dict(private=False)]})
+    room = SimpleNamespace(settings=SimpleNamespace(public_base="http://carnet.example"), verifier=verifier)
+    app = create_app(SERVICE.name, SERVICE.routers(_typed(room)), {}, SERVICE.dialects)
+    said = issue(token(record="public", patient=""), KEY)
+    answer = await ask(app, method, path, b"{}", headers={"authorization": f"Bearer {said}"})
+    told(answer, 401, "token-of-every-record", "login")

@@ -7,7 +7,15 @@ from typing import Any, get_args
 import pytest
 
 from services.identity.domain.identifiers import Ins
-from services.identity.domain.links import PURPOSES, Refused, require_alone, require_links, require_person, structure
+from services.identity.domain.links import (
+    PURPOSES,
+    Refused,
+    require_alone,
+    require_links,
+    require_open,
+    require_person,
+    structure,
+)
 from services.identity.domain.people import Application, Kind, Person, Professional, Status, Traits
 
 SOFTWARE = Application("logiciel", "Logiciel", "care-software", "", frozenset({"489999011"}), frozenset({"TREAT"}))
@@ -62,6 +70,15 @@ async def test_an_application_alone_has_its_kinds_purposes(kind: Kind) -> None:
         with pytest.raises(Refused) as refused:
             require_alone(application, purpose)
         assert refused.value.slug == ("nobody-behind" if behind else "purpose-not-allowed")
+
+
+async def test_a_token_of_every_record_is_for_the_open_alone() -> None:
+    """Of every record there is neither a secret consultation nor an emergency."""
+    require_open("TREAT", secret=False)
+    for purpose, secret in (("TREAT", True), ("BTG", False), ("ETREAT", False)):
+        with pytest.raises(Refused) as refused:
+            require_open(purpose, secret=secret)
+        assert refused.value.slug == "purpose-not-allowed"
 
 
 async def test_only_registered_software_administers_stays() -> None:

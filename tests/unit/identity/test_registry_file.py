@@ -54,6 +54,45 @@ async def test_a_whole_file_becomes_the_domains_values() -> None:
     assert asked.persons["persons[0]"].traits.first_birth_name == "ANNE"
 
 
+OFFICER = {
+    "internal_id": "489999011/DPO-1", "given_name": "Claude", "family_name": "Garde", "profession": "dpo",
+    "organisations": ["489999011"],
+}  # fmt: skip
+
+
+async def test_a_data_protection_officer_has_an_identifier_of_the_organisation() -> None:
+    """It is "3", the organisation's FINESS number, and what they call their officer; unless there is an RPPS number."""
+    asked = parse(json.dumps({"professionals": [OFFICER, PROFESSIONAL]}).encode())
+    assert asked.faults == ()
+    assert [each.national_id for each in asked.professionals.values()] == ["3489999011/DPO-1", "801234567897"]
+    assert faults(professionals=[PROFESSIONAL | {"profession": "dpo"}]) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "reason"),
+    [
+        ({"internal_id": None}, "", "a professional has an 'rpps'"),
+        ({"rpps": "01234567897"}, "", "a professional has an 'rpps'"),
+        ({"profession": "10"}, "", "only a professional of profession dpo"),
+        ({"profession": "dpo2"}, ".profession", "pattern"),
+        ({"internal_id": "489999012/DPO-1"}, ".internal_id", "Luhn"),
+        ({"internal_id": "489999011/"}, ".internal_id", "1 to 32"),
+        ({"internal_id": "489999011/une officière"}, ".internal_id", "1 to 32"),
+        ({"internal_id": "489999011"}, ".internal_id", "FINESS/identifier"),
+        ({"organisations": ["489999029"]}, "", "the organisation of the identifier is one of the officer's"),
+        ({"samu": True}, "", "only a doctor"),
+    ],
+)
+async def test_an_officer_is_named_by_one_of_the_organisations_served(
+    changed: dict[str, Any], path: str, reason: str
+) -> None:
+    """Each fault stands under its path; no other profession goes without an RPPS number, and none has both."""
+    found = faults(professionals=[OFFICER | changed])
+    assert list(found) == [f"professionals[0]{path}"]
+    assert reason in found[f"professionals[0]{path}"]
+    assert "officière" not in str(found)
+
+
 async def test_every_fault_of_a_file_is_told_at_once() -> None:
     """One wrong entry hides no other, and each stands under its path."""
     found = faults(
@@ -162,6 +201,7 @@ async def test_what_is_no_registration_is_said_so(content: bytes) -> None:
 
 
 ACTING: dict[str, Any] = {"represented": "noa", "holder": "camille", "role": "parent", "scopes": ["read", "govern"]}
+HEIR = ACTING | {"role": "heir", "scopes": ["read"], "attestation": True}
 CARING = ACTING | {"role": "caregiver", "scopes": ["read"], "attestation": True}
 
 
@@ -172,6 +212,7 @@ async def test_a_representation_becomes_the_domains_value() -> None:
     said = asked.representations["representations[0]"]
     assert (said.represented, said.holder, said.role, sorted(said.scopes)) == ("noa", "camille", "caregiver", ["read"])
     assert (said.until, said.attested) == (date(2030, 1, 1), True)
+    assert faults(representations=[HEIR]) == {}
 
 
 @pytest.mark.parametrize(
@@ -182,11 +223,13 @@ async def test_a_representation_becomes_the_domains_value() -> None:
         ({"scopes": []}, ".scopes", "at least 1"),
         ({"scopes": ["read", "read"]}, "", "twice"),
         ({"scopes": ["read", "sell"]}, ".scopes[1]", "govern"),
-        ({"attestation": True}, "", "a parent signs no attestation"),
+        ({"attestation": True}, "", "the role parent takes no attestation"),
         ({"until": "tomorrow"}, ".until", "date"),
         ({"represented": "une enfant"}, ".represented", "pattern"),
-        (CARING | {"attestation": False}, "", "a caregiver signs an attestation"),
-        (CARING | {"scopes": ["read", "govern"]}, "", "the scopes govern are not those of a caregiver"),
+        (CARING | {"attestation": False}, "", "the role caregiver takes a signed attestation"),
+        (CARING | {"scopes": ["read", "govern"]}, "", "the scopes govern are not those of the role caregiver"),
+        (HEIR | {"attestation": False}, "", "the role heir takes a signed attestation"),
+        (HEIR | {"scopes": ["read", "journal"]}, "", "the scopes journal are not those of the role heir"),
         ({"since": "2026-01-01"}, ".since", "extra"),
     ],
 )

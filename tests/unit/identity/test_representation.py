@@ -30,6 +30,9 @@ CAREGIVER = Representation(
 )
 
 
+HEIR = replace(PARENT, role="heir", scopes=TERMS["heir"].scopes, attested=True)
+
+
 def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> float:
     """Return a Unix time, of UTC."""
     return datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()
@@ -90,6 +93,18 @@ def test_the_dead_neither_act_nor_are_represented() -> None:
     assert (gone.deceased, gone.holders) == (True, ())
 
 
+def test_heirs_stand_once_the_person_is_dead_and_not_before() -> None:
+    """Death gives the record's heirs, and nobody else; a dead heir is none, an end that was said comes, and is due."""
+    now, ended = at(2026, 1, 1), replace(HEIR, holder="sacha", until=date(2027, 1, 1))
+    acting = (PARENT, HEIR, ended)
+    assert now_of(*acting, now=now).holders == (PARENT,)
+    assert now_of(HEIR, ended, now=now).due == majority(BORN)
+    gone = now_of(*acting, now=now, deceased=True)
+    assert (gone.deceased, gone.holders, gone.due) == (True, (HEIR, ended), begins(date(2027, 1, 1)))
+    assert now_of(*acting, now=gone.due, deceased=True).holders == (HEIR,)
+    assert now_of(*acting, now=now, deceased=True, dead="camille").holders == (ended,)
+
+
 @given(
     now=st.floats(at(2014, 3, 9), at(2050, 1, 1)),
     later=st.floats(0, 10**9),
@@ -140,6 +155,16 @@ def test_who_represents_signs_in_for_the_person() -> None:
         with pytest.raises(Refused) as refused:
             require_representation(holder, represented, when)
         assert refused.value.slug == "not-a-representative"
+
+
+def test_an_heir_signs_in_for_the_dead_and_for_nobody_alive() -> None:
+    """The same representation gives nothing before the death, and a role of its own after it."""
+    now = at(2026, 1, 1)
+    alive = replace(CHILD, representations=(replace(HEIR, represented="r-noa", holder="r-camille"),))
+    assert require_representation(CAMILLE, replace(alive, deceased=True), now).role == "heir"
+    with pytest.raises(Refused) as refused:
+        require_representation(CAMILLE, alive, now)
+    assert refused.value.slug == "not-a-representative"
 
 
 def test_nobody_signs_in_as_the_dead() -> None:
