@@ -1,6 +1,6 @@
 # Everything a developer does, one line each. `make up` and `make test` need Linux, Python 3.11+, Java 17+ and Maven.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status logs reset token lint types test chaos bench
+.PHONY: help setup up down status logs reset token lint types test test-alone test-engines chaos bench
 MAKEFLAGS += --no-print-directory
 
 PYTHON := .venv/bin/python
@@ -42,7 +42,14 @@ types: setup ## Check types with mypy
 	@$(PYTHON) -m mypy
 
 test: lint types ## Run every check and every test, with a sample of each campaign
-	@$(PYTHON) -m pytest
+	@$(MAKE) --jobs=2 --output-sync=line test-alone test-engines
+
+# Half of the time the ones wait for engines, and the others want a processor.
+test-alone: # What needs no engine
+	@$(PYTHON) -m pytest tests/unit tests/contracts tests/architecture
+
+test-engines: # What runs on MongoDB and Kafka
+	@$(PYTHON) -m pytest tests --ignore=tests/unit --ignore=tests/contracts --ignore=tests/architecture
 
 chaos: setup ## Run the campaigns whole: crashes, pauses, outages, rules (long; CARNET_SEED=n for the same lots)
 	@CARNET_CHAOS=full $(PYTHON) -m pytest tests/chaos tests/unit/consent/test_oracle.py tests/unit/consent/test_mutants.py --timeout=0 -s
