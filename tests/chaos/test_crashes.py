@@ -64,9 +64,9 @@ UNCONFIRMED: dict[str, tuple[str, ...]] = {
 TOLD_AT_ONCE: dict[str, tuple[str, ...]] = {
     "consent-1": (
         "consent.announce.settled", "consent.announce.review-opened", "consent.announce.added", "consent.announce.told",
-        "consent.announce.doctor-added", "consent.announce.passed-over", "consent.reveal.settled",
-        "consent.reveal.added", "consent.reveal.told", "consent.review.looked", "consent.review.written", "consent.review.closed",
-        "consent.emergencies.told",
+        "consent.announce.doctor-added", "consent.announce.passed-over",
+        "consent.reveal.settled", "consent.reveal.added", "consent.reveal.told",
+        "consent.review.looked", "consent.review.written", "consent.review.closed", "consent.emergencies.told",
     ),
     "notifications-1": ("notifications.tell.put",),
 }  # fmt: skip
