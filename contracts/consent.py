@@ -17,6 +17,7 @@ class Action(StrEnum):
     DEPOSIT = "deposit"
     LIST = "list"
     READ = "read"
+    AMEND = "amend"
     NOTIFY = "notify"
     READ_JOURNAL = "read-journal"
     READ_DIRECTIVES = "read-directives"
@@ -55,6 +56,13 @@ class DepositAttributes(Closed):
     )
 
 
+class LabelAmendment(Closed):
+    """Labels that one wants on a document, and labels that one wants off it; what is so already stays as it is."""
+
+    adds: tuple[Visibility, ...] = ()
+    removes: tuple[Visibility, ...] = ()
+
+
 class FlowQuestion(Closed):
     """The sealed part of a question: who asks (the caller's token), for what, about which resources."""
 
@@ -62,6 +70,7 @@ class FlowQuestion(Closed):
     token: str | None = Field(default=None, description="The caller's access token; none for a service's own flow.")
     documents: tuple[DocumentId, ...] = Field(default=(), max_length=MAX_RESOURCES)
     deposit: DepositAttributes | None = None
+    amendment: LabelAmendment | None = Field(default=None, description="What `amend` wants changed of one document.")
     cause: str | None = Field(default=None, max_length=64, description="The event id that a service's own flow is for.")
 
 

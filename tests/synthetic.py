@@ -8,6 +8,7 @@ from deploy.local.synthetic import (
     deposit_request,
     document_reference,
     fresh_oid,
+    label_patch,
     laboratory_report,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "deposit_request",
     "document_reference",
     "fresh_oid",
+    "label_patch",
     "laboratory_report",
 ]

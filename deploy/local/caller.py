@@ -74,6 +74,11 @@ class Caller:
         """Retrieve a document's bytes by ITI-68."""
         return await self.ask("GET", f"/fhir/Binary/{document}")
 
+    async def amend(self, document: str, patch: bytes) -> Answer:
+        """Change a document's labels by FHIRPath Patch (TD3.3a, b)."""
+        headers = {"Content-Type": FHIR_JSON}
+        return await self.ask("PATCH", f"/fhir/DocumentReference/{document}", data=patch, headers=headers)
+
     async def begin(self, **directive: str) -> Answer:
         """Begin a directive: `kind`, and its subject."""
         return await self.ask("POST", "/consent/directives", json=directive)

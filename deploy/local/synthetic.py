@@ -1,6 +1,7 @@
 """Synthetic samples: a CDA R2 laboratory report and the ITI-105 DocumentReference that deposits it. Nobody is real."""
 
 from base64 import b64encode
+from collections.abc import Iterable
 from typing import Any, Final
 from uuid import uuid4
 from xml.sax.saxutils import escape, quoteattr
@@ -12,6 +13,11 @@ INS: Final = "279035121518989"
 # Luhn holds: see tests/unit/documents/test_systems.py
 RPPS: Final = "01234567897"
 LOINC: Final = "http://loinc.org"
+_CONFIDENTIALITY: Final = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+_VISIBILITY: Final = (
+    "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocument/FHIR/TRE-A07-StatutVisibiliteDocument"
+)
+_LABEL: Final = "DocumentReference.securityLabel"
 
 _REPORT: Final = """<?xml version="1.0" encoding="UTF-8"?>
 <ClinicalDocument xmlns="urn:hl7-org:v3">
@@ -144,3 +150,23 @@ def document_reference(
 def deposit_request(content: bytes, **variations: Any) -> bytes:
     """Return the body of an ITI-105 request; see `document_reference` for what may vary."""
     return orjson.dumps(document_reference(content, **variations))
+
+
+def label_patch(*, adds: Iterable[str] = (), removes: Iterable[str] = (), only: str | None = None) -> bytes:
+    """Return a FHIRPath Patch (PDSm TD3.3a, b) of labels: some added, some removed; or `only` one (N: none) left."""
+    operations = [
+        *(_operation("delete", f"{_LABEL}.where(coding.code='{code}')") for code in removes),
+        *(_operation("add", "DocumentReference", code, name="securityLabel") for code in adds),
+        *([_operation("replace", _LABEL, only)] if only else []),
+    ]
+    return orjson.dumps({"resourceType": "Parameters", "parameter": operations})
+
+
+def _operation(kind: str, path: str, label: str | None = None, *, name: str | None = None) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"name": "type", "valueCode": kind}, {"name": "path", "valueString": path}]
+    if name is not None:
+        parts.append({"name": "name", "valueString": name})
+    if label is not None:
+        coding = {"system": _CONFIDENTIALITY if label == "N" else _VISIBILITY, "code": label}
+        parts.append({"name": "value", "valueCodeableConcept": {"coding": [coding]}})
+    return {"name": "operation", "part": parts}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chassis.trust import Authority
 
-_ACTIONS = {"documents": ["deposit", "list", "read"], "notifications": ["notify"]}
+_ACTIONS = {"documents": ["deposit", "list", "read", "amend"], "notifications": ["notify"]}
 # carnet.flows.decisions has 16 partitions: the lower half for documents, the upper for notifications.
 _FIRST_REPLY_PARTITION = {"documents": 0, "notifications": 8}
 _REPLY_PARTITIONS_EACH = 8

@@ -11,7 +11,7 @@ from chassis.sealing import b64, canonical, derive, digest
 from chassis.tokens import AccessToken, TokenRefused, TokenVerifier
 from contracts.consent import FlowAnswer, FlowQuestion, Grant
 from services.consent.decisions import tell
-from services.consent.domain.flow import Action, Actor, Deposit, Flow, Reason
+from services.consent.domain.flow import Action, Actor, Amendment, Deposit, Flow, Reason
 from services.consent.domain.rules import NOTHING_THERE
 from services.consent.ports import Held, InForce, Projection
 from services.consent.use_cases.decide import Decide, Decided
@@ -74,6 +74,7 @@ class Judge:
             actor=actor,
             documents=question.documents,
             deposit=deposit,
+            amendment=Amendment(**question.amendment.model_dump()) if question.amendment else None,
             reason=Reason(token.emergency.code, token.emergency.text) if token and token.emergency else None,
             auth_time=token.auth_time if token else 0,
             secret=token.secret if token else False,
@@ -120,9 +121,13 @@ class Judge:
 def _whole(action: Action, question: FlowQuestion) -> bool:
     """Say whether a question names what its action is about; consent's own interface is not asked for from outside."""
     if action is Action.DEPOSIT:
-        return question.deposit is not None and not question.documents
+        return question.deposit is not None and not question.documents and question.amendment is None
+    if action is Action.AMEND:
+        wanted = question.amendment
+        plain = wanted is not None and wanted.adds + wanted.removes and set(wanted.adds).isdisjoint(wanted.removes)
+        return bool(plain) and len(question.documents) == 1 and question.deposit is None
     named = bool(question.documents) if action in {Action.READ, Action.NOTIFY} else action is Action.LIST
-    return named and question.deposit is None
+    return named and question.deposit is None and question.amendment is None
 
 
 def actor_of(token: AccessToken) -> Actor:

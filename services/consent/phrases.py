@@ -6,7 +6,17 @@ from zoneinfo import ZoneInfo
 
 from contracts.identity import EMERGENCY_REASONS
 from services.consent.domain.entry import Entry, Outcome, Repeated, Reviewing
-from services.consent.domain.flow import Action, Actor, Change, Flow
+from services.consent.domain.flow import (
+    MASKED,
+    NOT_FOR_REPRESENTATIVES,
+    UNANNOUNCED,
+    Action,
+    Actor,
+    Amendment,
+    Change,
+    Flow,
+    compact,
+)
 from services.consent.domain.record import Relation
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
@@ -35,6 +45,7 @@ _DONE = {
     Action.PREVENT: "{have} préparé des conseils de prévention",
     Action.ANNOUNCE: "{have} annoncé un résultat, qui devient visible",
     Action.END_CARE: "{have} signalé la fin de votre séjour",
+    Action.AMEND: "{have} changé les étiquettes d'un document",
     Action.NOTIFY: "vous {have} prévenu d'une nouveauté, sans en dire le contenu",
     Action.READ_JOURNAL: "{have} lu le journal",
     Action.READ_DIRECTIVES: "{have} relu les choix en vigueur",
@@ -50,12 +61,18 @@ _ASKED = {
     Action.DECLARE_CARE: "{have} voulu déclarer vous soigner",
     Action.ANNOUNCE: "{have} voulu annoncer un résultat",
     Action.END_CARE: "{have} voulu signaler la fin d'un séjour",
+    Action.AMEND: "{have} voulu changer les étiquettes d'un document",
     Action.NOTIFY: "{have} voulu vous prévenir d'une nouveauté",
     Action.READ_JOURNAL: "{have} voulu lire le journal",
     Action.READ_DIRECTIVES: "{have} voulu relire vos choix",
     Action.READ_OWN_TRACES: "{have} voulu relire ses propres demandes",
     Action.CHANGE_DIRECTIVES: "{have} voulu changer vos choix",
     Action.ASK_AS_HEIR: "{have} voulu demander à lire le dossier d'une personne décédée",
+}
+_LABELS = {
+    MASKED: "masqué aux professionnels",
+    UNANNOUNCED: "pas encore annoncé",
+    NOT_FOR_REPRESENTATIVES: "caché à vos représentants",
 }
 _HAPPENED = {
     "opened": "Votre dossier a été ouvert",
@@ -121,8 +138,10 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
     # A rule of an older version keeps its id; its sentence may have gone with it.
     rule = rules.rules.get(outcome.rule)
     because = {"id": outcome.rule, "law": rule.law if rule else "", "sentence": rule.sentence if rule else ""}
+    amended = {"amendment": compact(flow.amendment)} if flow.amendment else {}
     return (
         view
+        | amended
         | {
             "flow": flow.id,
             "who": _who(flow.actor),
@@ -292,12 +311,6 @@ def _phrase(at: int, flow: Flow, outcome: Outcome, sentence: str) -> str:
     return f"{when(at).capitalize()}, {named} {what}, {purpose}. {end}. {sentence}{reason}".strip()
 
 
-def _wanted(flow: Flow) -> str:
-    if flow.care is not None and flow.care.evidence == "admission":
-        return "{have} voulu signaler une hospitalisation"
-    return _ASKED[flow.action]
-
-
 def _named(actor: Actor) -> str:
     if actor.kind == "patient":
         return f"vous (logiciel {actor.application_name})"
@@ -311,7 +324,7 @@ def _named(actor: Actor) -> str:
     return f"{actor.name} ({', '.join(places)})"
 
 
-def _what(flow: Flow, count: int) -> str:
+def _what(flow: Flow, count: int) -> str:  # noqa: PLR0911 - a table: one act, one sentence
     if flow.action is Action.LIST:
         number = {0: "aucun document visible", 1: "1 document visible"}.get(count, f"{count} documents visibles")
         return f"{{have}} vu la liste des documents ({number})"
@@ -325,7 +338,30 @@ def _what(flow: Flow, count: int) -> str:
         return f"{{have}} déclaré vous soigner, {_EVIDENCE[flow.care.evidence]}, jusqu'au {_until(flow.care.until)}"
     if flow.action is Action.CHANGE_DIRECTIVES and flow.change is not None:
         return _changed(flow.change, hers=flow.actor.kind == "patient")
+    if flow.amendment is not None:
+        return f"{{have}} {_amended(flow.amendment, 'retiré', 'ajouté', 'remplacé')}"
     return _DONE[flow.action]
+
+
+def _wanted(flow: Flow) -> str:
+    if flow.care is not None and flow.care.evidence == "admission":
+        return "{have} voulu signaler une hospitalisation"
+    if flow.amendment is not None:
+        return f"{{have}} voulu {_amended(flow.amendment, 'retirer', 'ajouter', 'remplacer')}"
+    return _ASKED[flow.action]
+
+
+def _amended(wanted: Amendment, take: str, put: str, replace: str) -> str:
+    """Say what was wanted; of all labels that are not wanted, none is named: the document may never have had them."""
+    added = [f"« {_LABELS[each]} »" for each in wanted.adds]
+    taken = [f"« {_LABELS[each]} »" for each in wanted.removes]
+    if {*wanted.adds, *wanted.removes} >= _LABELS.keys():
+        if not added:
+            return f"{take} toute étiquette d'un document"
+        return f"{replace} les étiquettes d'un document par {' et '.join(added)}"
+    said = [f"{put} à un document l'étiquette {each}" for each in added]
+    said += [f"{take} d'un document l'étiquette {each}" for each in taken]
+    return " et ".join(said)
 
 
 def _until(at: int) -> str:

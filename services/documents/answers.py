@@ -57,4 +57,5 @@ def opened(kept: Kept, grant: Grant) -> StoredDocument:
         version=kept.version,
         updated=kept.deposited_at,
         metadata=decrypt(unb64(grant.metadata_key), kept.metadata, context),
+        visibility=grant.visibility,
     )

@@ -23,6 +23,7 @@ from services.documents.fhir import resources
 from services.documents.fhir.capability import capability_statement
 from services.documents.fhir.deposits import parse_deposit
 from services.documents.fhir.outcomes import FhirRejected, Issue, Kind, operation_outcome
+from services.documents.fhir.patches import parse_patch
 from services.documents.fhir.queries import parse_query, prefers_strict
 from services.documents.fhir.systems import Identifier, ins_holds
 
@@ -60,6 +61,14 @@ _DIFFERS = Issue(
     "DocumentReference.masterIdentifier",
 )
 _NOT_FOUND = Issue("not-found", "not-found", "There is nothing to see under this id.")
+_UNCHANGED = Issue(
+    "not-found", "not-found", "There is nothing under this id whose labels you may change so: nothing was changed."
+)
+_NOT_A_PATCH = Issue(
+    "patch-type",
+    "not-supported",
+    "A patch is a Parameters resource (FHIRPath Patch): send it as application/fhir+json.",
+)
 _REFUSED = Issue("deposit-refused", "forbidden", "This record takes no deposit from you.")
 _TOO_LARGE = Issue("content-too-large", "too-long", "A document has at most 20 MB.", "DocumentReference.content")
 _OTHER_PATIENT = Issue(
@@ -126,7 +135,7 @@ def _outcome(status: int, *issues: Issue, headers: dict[str, str] | None = None)
     return Response(operation_outcome(issues), status, {"Cache-Control": "no-store", **(headers or {})}, FHIR_JSON)
 
 
-def router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
+def router(room: Room) -> APIRouter:  # noqa: C901, PLR0915 - the table of routes
     """Return the FHIR routes."""
     routes = APIRouter(prefix="/fhir", route_class=FhirRoute, tags=["fhir"])
     base = room.settings.public_base
@@ -183,6 +192,18 @@ def router(room: Room) -> APIRouter:  # noqa: C901 - the table of routes
         if not found:
             raise FhirRejected("not-found", _NOT_FOUND)
         return _fhir(resources.document_reference(found[0], base), headers={"ETag": f'W/"{found[0].version}"'})
+
+    @routes.patch("/DocumentReference/{name}")
+    async def change_labels(name: str, request: Request) -> Response:
+        read, token = caller(request)
+        # The type says which kind of patch it is (JSON Patch has another).
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FHIR_JSON:
+            raise FhirRejected("unsupported", _NOT_A_PATCH)
+        patch = parse_patch(await _body(request))
+        stored = await room.change_labels(read.record, token, _document_of(name, read), patch)
+        if stored is None:
+            raise FhirRejected("not-found", _UNCHANGED)
+        return _fhir(resources.document_reference(stored, base), headers={"ETag": f'W/"{stored.version}"'})
 
     @routes.get("/Binary/{name}")
     async def retrieve(name: str, request: Request) -> Response:

@@ -17,6 +17,7 @@ from services.documents.consumers import subscribe
 from services.documents.ports import Blobs
 from services.documents.settings import DocumentsSettings
 from services.documents.store import MongoBlobs, MongoShelf
+from services.documents.use_cases.change_labels import ChangeLabels
 from services.documents.use_cases.deposit import Deposit
 from services.documents.use_cases.list_documents import ListDocuments
 from services.documents.use_cases.read_document import ReadDocument
@@ -34,6 +35,7 @@ class Room:
     deposit: Deposit
     list_documents: ListDocuments
     read_document: ReadDocument
+    change_labels: ChangeLabels
     blobs: Blobs
     consuming: Consuming
     letters: DeadLetters
@@ -71,6 +73,7 @@ async def _room(settings: DocumentsSettings, mongo: Mongo) -> Room:
         deposit=Deposit(asker, blobs, shelf),
         list_documents=ListDocuments(asker, shelf),
         read_document=ReadDocument(asker, blobs, shelf),
+        change_labels=ChangeLabels(asker, shelf),
         blobs=blobs,
         consuming=consuming,
         letters=letters,

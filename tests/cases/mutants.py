@@ -31,6 +31,8 @@ _CONSTANTS: Final = {
     "changes": ("", "authorise", "show-to-representatives", "oppose-heirs"),
     "ends": ("", "authorise", "oppose-heirs"),
     "visibility": ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"),
+    "adds": ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"),
+    "removes": ("MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"),
 }  # fmt: skip
 # Facts of one record of the schema that are yes or no: one is asked for in another's place.
 _FACTS: Final = (
@@ -60,7 +62,7 @@ _FACTS: Final = (
 )
 _BOTH: Final = ("&&", "||")
 _OWN: Final = {Action.READ_JOURNAL, Action.READ_DIRECTIVES, Action.CHANGE_DIRECTIVES}
-_OF_DOCUMENTS: Final = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
+_OF_DOCUMENTS: Final = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE, Action.AMEND}
 # What somebody of a kind may do at all.
 _MAY: Final = {
     "Patient": {Action.DEPOSIT, Action.LIST, Action.READ, Action.EXPORT, *_OWN},
@@ -71,6 +73,7 @@ _MAY: Final = {
         Action.READ,
         Action.DECLARE_CARE,
         Action.ANNOUNCE,
+        Action.AMEND,
         Action.READ_OWN_TRACES,
     },
     "Application": {Action.DECLARE_CARE, Action.END_CARE},
@@ -169,8 +172,10 @@ def _more(policy: Tree) -> Iterator[Action]:
     may = _MAY[kind] if kind else set().union(*_MAY.values())
     when = json.dumps([each["body"] for each in policy["conditions"] if each["kind"] == "when"])
     for each in Action:
-        blind = ('"document"' in when and each not in _OF_DOCUMENTS) or (
-            '"declares"' in when and each is not Action.DECLARE_CARE
+        blind = (
+            ('"document"' in when and each not in _OF_DOCUMENTS)
+            or ('"declares"' in when and each is not Action.DECLARE_CARE)
+            or (('"adds"' in when or '"removes"' in when) and each is not Action.AMEND)
         )
         if not blind and (each in may) is (policy["effect"] == "forbid"):
             yield each

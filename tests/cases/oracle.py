@@ -19,7 +19,7 @@ _LOOKING: Final = {Action.LIST, Action.READ}
 # Who announces a result tells what it says: he must be one who may read it.
 _KNOWING: Final = _LOOKING | {Action.ANNOUNCE}
 # What touches a document that must be there.
-_TOUCHING: Final = _LOOKING | {Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
+_TOUCHING: Final = _LOOKING | {Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE, Action.AMEND}
 # What a professional says of the care relation without her part in it.
 _HIS_WORD: Final = {"declared", "appointment", "admission"}
 _URGENT: Final = {"BTG", "ETREAT"}
@@ -42,7 +42,12 @@ _BY_EVIDENCE: Final = {
 _NOT_FOR_PARENTS: Final = "INVISIBLE_REPRESENTANTS_LEGAUX"
 _SHOWS: Final = "show-to-representatives"
 # What takes no evidence: a professional says that he treats her, or reads again what he asked himself.
-_OF_CARE: Final = {Action.DECLARE_CARE: "care-declared", Action.READ_OWN_TRACES: "read-own-traces"}
+# Of labels it is the depositor: whoever else has met an objection.
+_OF_CARE: Final = {
+    Action.DECLARE_CARE: "care-declared",
+    Action.AMEND: "depositor-amends",
+    Action.READ_OWN_TRACES: "read-own-traces",
+}
 # Who may act for her, and the rule that says so.
 _IN_HER_PLACE: Final = {
     "parent": "parental-authority",
@@ -95,6 +100,8 @@ class Situation:
     role: str = ""
     delegated: bool = False
     changes: str = ""
+    adds: frozenset[str] = frozenset()
+    removes: frozenset[str] = frozenset()
     ends: str = ""
     heirs_opposed: bool = False
     motivated: bool = False
@@ -125,6 +132,7 @@ class Situation:
             "word_too_often": self.word_too_often,
             "minor": self.minor, "deceased": self.deceased, "stale": self.stale, "secret": self.secret,
             "role": self.role, "delegated": self.delegated, "changes": self.changes,
+            "adds": sorted(self.adds), "removes": sorted(self.removes),
             "ends": self.ends, "heirs_opposed": self.heirs_opposed, "motivated": self.motivated,
             "requested": self.requested,
             "emergency": {
@@ -183,6 +191,19 @@ def _of_the_document(asked: Situation) -> Iterator[str]:
     patient_sees = asked.actor == "patient" and asked.action in _LOOKING | {Action.EXPORT}
     if patient_sees and "INVISIBLE_PATIENT" in asked.labels:
         yield "not-announced-yet"
+    if asked.action is Action.AMEND:
+        yield from _of_its_labels(asked)
+
+
+def _of_its_labels(asked: Situation) -> Iterator[str]:
+    """Return what no label may become, whoever deposited the document; and that she has other ways than labels."""
+    if asked.actor == "professional":
+        if "INVISIBLE_PATIENT" in asked.adds - asked.labels:
+            yield "never-hidden-again"
+        if "MASQUE_PS" in asked.adds and "INVISIBLE_PATIENT" in asked.labels - asked.removes:
+            yield "labels-exclusive"
+    if asked.actor == "patient":
+        yield "choices-not-labels"
 
 
 def _kept_from(asked: Situation) -> bool:
@@ -203,12 +224,21 @@ def _of_a_minor_s_secret(asked: Situation) -> Iterator[str]:
     if asked.actor == "professional" and asked.secret:
         if not asked.minor:
             yield "secret-needs-a-minor"
-        if asked.action in _KNOWING and asked.exists and not hidden:
+        if asked.action in _KNOWING | {Action.AMEND} and asked.exists and not hidden:
             yield "secret-shows-secrets-only"
         if asked.action is Action.DEPOSIT and not hidden:
             yield "secret-deposits-are-secret"
         if asked.action is Action.DECLARE_CARE and asked.declares != "code":
             yield "secret-needs-her-code"
+    if asked.actor == "professional" and asked.action is Action.AMEND:
+        yield from _of_a_secret_s_label(asked)
+
+
+def _of_a_secret_s_label(asked: Situation) -> Iterator[str]:
+    if _NOT_FOR_PARENTS in asked.adds - asked.labels:
+        yield "secret-from-the-deposit-on"
+    if _NOT_FOR_PARENTS in asked.removes & asked.labels:
+        yield "only-hers-to-reveal"
 
 
 def _of_who_may_speak(asked: Situation) -> Iterator[str]:
@@ -257,7 +287,7 @@ def _of_her_choices(asked: Situation) -> Iterator[str]:
     harmless = asked.action in {Action.END_CARE, Action.READ_OWN_TRACES}
     if asked.opposed and not hers and not governing and not harmless:
         yield "opposed"
-    if asked.blocked and care and (knowing or declaring):
+    if asked.blocked and care and (knowing or declaring or asked.action is Action.AMEND):
         yield "blocked"
     if asked.blocked and asked.actor == "application" and declaring:
         yield "establishment-blocked"
@@ -295,6 +325,8 @@ def _of_the_profession(asked: Situation) -> Iterator[str]:
             yield "not-authorised"
         if asked.exists and not asked.habilitated:
             yield "not-habilitated"
+    if asked.action is Action.AMEND and not asked.own:
+        yield "not-the-depositor"
     if asked.action is Action.DECLARE_CARE:
         if asked.declares == "code" and not asked.code_holds:
             yield "code-wrong"
@@ -452,7 +484,7 @@ class Life:
             held = {each: fact for each, fact in held.items() if each not in absent}
             asked, secret = ([each for each in asked if each in held] if whole else asked), secret - absent
         said = [(each, decide(self._situation(flow, held.get(each), now))) for each in asked]
-        if flow.action is Action.ANNOUNCE:
+        if "INVISIBLE_PATIENT" in self._opens(flow):
             secret -= {each for each, verdict in said if verdict.allowed} - kept
         open_, apart = [one for one in said if one[0] not in secret], [one for one in said if one[0] in secret]
         parts = [open_] if open_ or whole or not apart else []
@@ -532,6 +564,8 @@ class Life:
             stale=flow.stale,
             secret=flow.secret,
             changes=flow.change.kind if flow.change else "",
+            adds=frozenset(flow.amendment.adds if flow.amendment else ()),
+            removes=frozenset(flow.amendment.removes if flow.amendment else ()),
             ends=self._ended_by(flow, now),
             heirs_opposed=self._holds("oppose-heirs", now),
             motivated=flow.motive is not None and flow.motive.code in _MOTIVES and flow.motive.text not in {None, ""},
@@ -586,10 +620,11 @@ class Life:
 
     def _labels(self, held: Fact, now: int) -> frozenset[str]:
         labels = frozenset(held.flow.deposit.visibility if held.flow.deposit else ())
-        announced = any(
-            each.flow.action is Action.ANNOUNCE and each.allowed and held.document in each.flow.documents
-            for each in self.facts
-        )
+        about = [each.flow for each in self.facts if each.allowed and held.document in each.flow.documents]
+        announced = any("INVISIBLE_PATIENT" in self._opens(each) for each in about)
+        for each in about:
+            if each.amendment is not None:
+                labels = labels - ({"MASQUE_PS"} & {*each.amendment.removes}) | {"MASQUE_PS"} & {*each.amendment.adds}
         shown = any(
             each.flow.change is not None
             and each.flow.change.kind == _SHOWS
@@ -599,6 +634,13 @@ class Life:
         )
         over = {"INVISIBLE_PATIENT"} if announced or _a_month_is_over(held.at, now) else set()
         return labels - over - ({_NOT_FOR_PARENTS} if shown else set())
+
+    @staticmethod
+    def _opens(flow: Flow) -> set[str]:
+        """Return what a flow takes off the documents that it names, for those to whom it said: not yet."""
+        if flow.action is Action.ANNOUNCE:
+            return {"INVISIBLE_PATIENT"}
+        return set(flow.amendment.removes) if flow.action is Action.AMEND and flow.amendment else set()
 
     def _hides(self, held: Fact, now: int) -> bool:
         deposit = held.flow.deposit

@@ -4,7 +4,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.consent.domain.codes import code_digest
-from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Evidence, Flow, Motive, Reason
+from services.consent.domain.flow import (
+    Action,
+    Actor,
+    Amendment,
+    Care,
+    Change,
+    Deposit,
+    Evidence,
+    Flow,
+    Motive,
+    Reason,
+)  # fmt: skip
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.domain.rules import Rules
@@ -16,6 +27,7 @@ from tests.cases.vocabulary import (
     NOT_FOR_DENTISTS,
     RESIDENCE,
     UNKNOWN_TYPE,
+    Amends,
     CodeWord,
     Declares,
     Discharges,
@@ -86,7 +98,7 @@ class _Told:
         self._begun: dict[str, list[str]] = {}
         self._stay = "no stay"
 
-    def live(self, step: Step) -> None:
+    def live(self, step: Step) -> None:  # noqa: C901 - a table: one kind of step, one act
         """Write a step into the record's journal; a step that is not decided as it says is a mistake of the line."""
         match step:
             case Passes(ms):
@@ -110,8 +122,11 @@ class _Told:
                     self._must(step, flow(who, Action.DECLARE_CARE, care=care, purpose=_aim(who)), counts)
             case Discharges(who, counts):
                 self._must(step, flow(who, Action.END_CARE, change=self._leaving(), purpose=_aim(who)), counts)
+            case Amends(who, adds, removes):
+                asked = flow(who, Action.AMEND, self._held[0], amendment=Amendment(adds, removes))
+                self._must(step, asked, counts=True)
 
-    def question(self, line: Line) -> Flow:
+    def question(self, line: Line) -> Flow:  # noqa: PLR0911 - a table: one wish, one question
         """Return what the line asks at the end."""
         want, papers, purpose = line.want, line.papers, line.purpose
         documents = {"one": self._held[:1], "absent": [ABSENT], "whole": []}[papers.asked]
@@ -131,6 +146,8 @@ class _Told:
             return replace(asked, documents=(), change=self._change(want))
         if want.action is Action.END_CARE:
             return replace(asked, change=self._leaving())
+        if want.action is Action.AMEND:
+            return replace(asked, amendment=Amendment(want.adds, want.removes))
         if want.motive:
             return replace(asked, motive=Motive(want.motive, WORDS if want.words else None))
         if want.evidence:

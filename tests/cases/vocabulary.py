@@ -97,13 +97,22 @@ class Passes:
 
 
 @dataclass(frozen=True, slots=True)
+class Amends:
+    """A professional changes the labels of the line's document; the rules are to allow it."""
+
+    who: Actor
+    adds: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Pleads:
     """Alex asks to read as an heir, for a motive."""
 
     motive: str
 
 
-Step = Says | Ends | Gives | Declares | Discharges | Represented | Pleads | Passes
+Step = Says | Ends | Gives | Declares | Discharges | Represented | Pleads | Passes | Amends
 
 
 # What a line wants, of which documents, what for.
@@ -112,7 +121,8 @@ class Want:
     """An action; for `declare-care` what it is said to rest on, for how long (ms), and with which code.
 
     `shows`: the change of directives that is wanted is to show the line's document to representatives; `heirs`: it is
-    to oppose what heirs may ask for, or to end such an opposition. `motive` is an heir's, with `words` or without.
+    to oppose what heirs may ask for, or to end such an opposition. `adds` and `removes` are the labels that are wanted
+    on the document, and off it. `motive` is an heir's, with `words` or without.
     """
 
     action: Action
@@ -120,6 +130,8 @@ class Want:
     lasts: int = 0
     code: CodeWord | None = None
     shows: bool = False
+    adds: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
     heirs: Literal["oppose", "let"] | None = None
     motive: str | None = None
     words: bool = True
@@ -231,6 +243,7 @@ PEOPLE: Final[dict[str, Actor]] = {
     "un service inconnu": replace(NOTICES, id="statistics", name="Statistiques"),
 }
 
+_ALL_LABELS: Final = (_UNANNOUNCED, _NOT_FOR_PARENTS, _MASKED)
 _ORAL, _VISIT, _ADMITTED, _CODED = 24 * HOUR, 7 * DAY, 90 * DAY, 180 * DAY
 _CARE = Action.DECLARE_CARE
 
@@ -245,6 +258,15 @@ WANTS: Final[dict[str, Want]] = {
     "lire le journal": Want(Action.READ_JOURNAL),
     "relire les choix": Want(Action.READ_DIRECTIVES),
     "changer les choix": Want(Action.CHANGE_DIRECTIVES),
+    "masquer ce document par son étiquette": Want(Action.AMEND, adds=(_MASKED,)),
+    "démasquer ce document par son étiquette": Want(Action.AMEND, removes=(_MASKED,)),
+    "retirer toute étiquette": Want(Action.AMEND, removes=_ALL_LABELS),
+    "ne laisser que l'étiquette « masqué »": Want(Action.AMEND, adds=(_MASKED,), removes=_ALL_LABELS[:2]),
+    "annoncer en retirant l'étiquette": Want(Action.AMEND, removes=(_UNANNOUNCED,)),
+    "annoncer par l'étiquette et masquer": Want(Action.AMEND, adds=(_MASKED,), removes=(_UNANNOUNCED,)),
+    "mettre l'étiquette « pas encore annoncé »": Want(Action.AMEND, adds=(_UNANNOUNCED,)),
+    "mettre l'étiquette « caché aux représentants »": Want(Action.AMEND, adds=(_NOT_FOR_PARENTS,)),
+    "retirer l'étiquette « caché aux représentants »": Want(Action.AMEND, removes=(_NOT_FOR_PARENTS,)),
     "relire ses propres accès": Want(Action.READ_OWN_TRACES),
     "montrer ce document à ses représentants": Want(Action.CHANGE_DIRECTIVES, shows=True),
     "s'opposer aux demandes des ayants droit": Want(Action.CHANGE_DIRECTIVES, heirs="oppose"),
@@ -404,6 +426,10 @@ SITUATIONS: Final[dict[str, Step | None]] = {
     "le Dr Moreau tente de déclarer son accord oral pour une semaine": Declares(
         MOREAU, "declared", 7 * DAY, counts=False
     ),
+    # What its author makes of a document's labels.
+    "le Dr Petit masque ce document par son étiquette": Amends(PETIT, adds=(_MASKED,)),
+    "le Dr Petit démasque ce document par son étiquette": Amends(PETIT, removes=(_MASKED,)),
+    "le Dr Petit annonce en retirant l'étiquette": Amends(PETIT, removes=(_UNANNOUNCED,)),
     # Whom and what she keeps out.
     "elle bloque le Dr Moreau": Says("block", PERSON),
     "elle bloque le Dr Moreau pour un jour": Says("block", PERSON, DAY),

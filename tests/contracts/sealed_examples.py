@@ -25,6 +25,7 @@ from contracts.consent import (
     FlowQuestion,
     FlowRequested,
     Grant,
+    LabelAmendment,
     SealingKeysAnnounced,
 )
 from contracts.fact import Fact
@@ -34,6 +35,25 @@ KEYS = Path(__file__).parent / "example_keys.json"
 EXAMPLES = Path(__file__).parents[2] / "contracts" / "examples"
 RECORD, DOCUMENT = "carnetexamplerecordaaaa234", "carnetexampledocumentaa567"
 FLOW = "00000000000000000000000000c0ffee"
+# What each example asks, by its name.
+QUESTIONS = {
+    "deposit": FlowQuestion(
+        action=Action.DEPOSIT,
+        token="a.synthetic.token",
+        deposit=DepositAttributes(
+            master_identifier="urn:oid:1.2.3.4.5",
+            content_digest=digest(b"a synthetic report"),
+            type_code="11502-2",
+            type_system="urn:oid:2.16.840.1.113883.6.1",
+        ),
+    ),
+    "amend": FlowQuestion(
+        action=Action.AMEND,
+        token="a.synthetic.token",
+        documents=(DOCUMENT,),
+        amendment=LabelAmendment(adds=("MASQUE_PS",), removes=("INVISIBLE_PATIENT",)),
+    ),
+}
 
 
 def write(name: str) -> None:
@@ -42,8 +62,8 @@ def write(name: str) -> None:
         home = Path(folder)
         authority = Authority(home / "authority")
         authority.instance(
-            role="documents", instance="documents-example", actions=["deposit", "read"], reply_partitions=[3],
-            out=home / "documents.json",
+            role="documents", instance="documents-example", actions=["deposit", "read", "amend"],
+            reply_partitions=[3], out=home / "documents.json",
         )  # fmt: skip
         authority.instance(
             role="consent", instance="consent-example", actions=[], reply_partitions=[], out=home / "consent.json"
@@ -53,7 +73,7 @@ def write(name: str) -> None:
         asker, decider = (InstanceIdentity.load(home / f"{role}.json") for role in ("documents", "consent"))
         tokens, sealing = (AnnouncedKeys.load(home / f"{use}.json") for use in ("tokens", "sealing"))
         trust = Trust(authority.root_public)
-        request = _question(asker, trust, sealing)
+        request = _question(QUESTIONS[name], asker, trust, sealing)
         answer = _answer(request, asker, decider, trust)
         keys = {
             "root": authority.root_public,
@@ -73,19 +93,9 @@ def write(name: str) -> None:
     _save(KEYS, known | {name: keys})
 
 
-def _question(asker: InstanceIdentity, trust: Trust, sealing: AnnouncedKeys) -> FlowRequested:
+def _question(question: FlowQuestion, asker: InstanceIdentity, trust: Trust, sealing: AnnouncedKeys) -> FlowRequested:
     consent = trust.statement(sealing.role_certificate, sealing.statement, "consent", "sealing")
     header = FlowHeader(flow=FLOW, record=RECORD, reply_partition=3, deadline_ms=int(time.time() * 1000) + 1_500)
-    question = FlowQuestion(
-        action=Action.DEPOSIT,
-        token="a.synthetic.token",
-        deposit=DepositAttributes(
-            master_identifier="urn:oid:1.2.3.4.5",
-            content_digest=digest(b"a synthetic report"),
-            type_code="11502-2",
-            type_system="urn:oid:2.16.840.1.113883.6.1",
-        ),
-    )
     clear = question.model_dump_json(exclude_none=True).encode()
     unsigned = FlowRequested(
         header=header,

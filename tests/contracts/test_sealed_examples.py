@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from chassis.flows import DECISIONS, PROMISE, REQUESTS, header_info, request_digest
 from chassis.sealing import Unsealable, b64, digest, unb64, unseal
 from chassis.trust import verify
-from contracts.consent import Action, FlowAnswer, FlowDecided, FlowQuestion, FlowRequested
+from contracts.consent import FlowAnswer, FlowDecided, FlowQuestion, FlowRequested
 from contracts.registry import catalogue
-from tests.contracts.sealed_examples import EXAMPLES, KEYS
+from tests.contracts.sealed_examples import EXAMPLES, KEYS, QUESTIONS
 
 NAMES = sorted(json.loads(KEYS.read_text(encoding="utf-8")))
 
@@ -45,7 +45,7 @@ async def test_the_question_opens_and_its_signature_holds(name: str) -> None:
     clear = unseal(
         key(keys["consent_sealing_key"]), unb64(request.sealed), header_info(request.header, request.certificate)
     )
-    assert FlowQuestion.model_validate_json(clear).action == Action.DEPOSIT
+    assert FlowQuestion.model_validate_json(clear) == QUESTIONS[name]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,7 +10,7 @@ import pytest
 from chassis.tokens import Application, Emergency, Organisation, Representative
 from contracts.identity import Holder
 from deploy.local.caller import Answer, Caller
-from deploy.local.synthetic import LOINC, fresh_oid
+from deploy.local.synthetic import LOINC, fresh_oid, label_patch
 from services.consent.domain.flow import Action, Actor
 from services.consent.domain.judging import MOST_CARE_MS, RECENT_SECONDS
 from services.consent.domain.rules import NOTHING_THERE
@@ -23,6 +23,7 @@ from tests.cases.vocabulary import (
     RESIDENCE,
     STAY,
     UNKNOWN_TYPE,
+    Amends,
     Declares,
     Discharges,
     Ends,
@@ -43,7 +44,8 @@ from tests.unit.consent.people import PARENT
 OUT_OF_REACH = {
     "rule-error",  # a fault of a rule (tests/unit/consent/test_rules.py)
     "care-too-long", "emergency-without-reason",  # refused before it is a flow: a 422, no such token
-    "not-announced-yet", "no-notice-before-announcement",  # stand in a stream that she may not read yet
+    # Stand in a stream that she may not read yet.
+    "not-announced-yet", "no-notice-before-announcement", "labels-exclusive",
     "secret-from-representatives", "hidden-from-heirs",  # a second wall: to them it is not there
     "projection-stale",  # identity falls silent (tests/integration/consent/test_projection.py)
     "no-notice-of-a-secret",  # what services ask
@@ -55,7 +57,7 @@ _ESTABLISHMENT = ("application", "care-software")
 _MOTIVES = {"cause-of-death", "memory", "rights"}
 _WORDS = "Je suis sa fille et je veux comprendre."
 _REFUSED = {Action.LIST: 200, Action.READ: 404, Action.DEPOSIT: 403, Action.DECLARE_CARE: 202, Action.ANNOUNCE: 202,
-            Action.END_CARE: 202}  # fmt: skip
+            Action.END_CARE: 202, Action.AMEND: 404}  # fmt: skip
 _ALLOWED = {Action.DEPOSIT: 201, Action.CHANGE_DIRECTIVES: 201, Action.ASK_AS_HEIR: 201, Action.DECLARE_CARE: 202,
             Action.ANNOUNCE: 202, Action.END_CARE: 202}  # fmt: skip
 _AIMS = {"patient": "PATRQT", "representative": "PATRQT", "application": "PATADMIN"}
@@ -176,6 +178,8 @@ class Visit:
             return await caller.directives()
         if want.action is Action.CHANGE_DIRECTIVES:
             return await self._changed(caller, want)
+        if want.action is Action.AMEND:
+            return await caller.amend(self._document, label_patch(adds=want.adds, removes=want.removes))
         if want.action is Action.ASK_AS_HEIR:
             return await caller.ask("POST", "/consent/heirs/requests", json={"motive": want.motive, "text": _WORDS})
         if want.action is Action.READ_OWN_TRACES:
@@ -200,7 +204,9 @@ class Visit:
         line = self._line
         if self._dead:
             await represent(self._record)
-        entries = (await self.patient.journal(_count=500)).json()["entries"]
+        journal = await self.patient.journal(_count=500)
+        assert journal.status == 200, journal.body
+        entries = journal.json()["entries"]
         who = self._record.record if line.actor.kind == "patient" else line.actor.id
         asked = (str(line.want.action), who, line.purpose.code)
         found = [
@@ -263,6 +269,9 @@ class Visit:
                 self._code = answer.json()["codes"][0]
             case Ends(kind):
                 assert (await self.patient.end(self._begun[kind].pop())).status == 200
+            case Amends(who, adds, removes):
+                answer = await self.caller(who).amend(self._documents[0], label_patch(adds=adds, removes=removes))
+                assert answer.status == 200, answer.body
             case Declares():
                 for _ in range(step.times):
                     await self._declared(step)

@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow, Motive, Reason, compact
+from services.consent.domain.flow import (
+    Action,
+    Actor,
+    Amendment,
+    Care,
+    Change,
+    Deposit,
+    Flow,
+    Motive,
+    Reason,
+    compact,
+)  # fmt: skip
 from services.consent.domain.representation import Representation
 
 Kind = Literal[
@@ -13,7 +24,7 @@ Kind = Literal[
 # What an entry gives to tell. An emergency and declared care at once, whatever the person prefers
 # (docs/adr/0009-what-cannot-be-silenced.md); what was revealed to her by an ordinary notice, which may be refused.
 Announced = Literal["emergency", "declared-care", "revealed"]
-_TOLD: dict[Action, Announced] = {Action.DECLARE_CARE: "declared-care", Action.ANNOUNCE: "revealed"}
+_TOLD: dict[Action, Announced] = {Action.DECLARE_CARE: "declared-care"}
 # The classes of the public log: nobody who knows when he asked can tell that he was refused.
 LeafClass = Literal["deposit", "request", "emergency", "directive", "other"]
 MAIN = "main"
@@ -27,6 +38,7 @@ _CLASSES: dict[Action, LeafClass] = {
     Action.DECLARE_CARE: "directive",
     Action.END_CARE: "directive",
     Action.ANNOUNCE: "directive",
+    Action.AMEND: "directive",
     Action.ASK_AS_HEIR: "directive",
 }
 
@@ -108,7 +120,9 @@ class Entry:
             return "revealed" if self.kind == "revealed" else None
         if shown_in_emergency(flow, outcome):
             return "emergency"
-        return _TOLD.get(flow.action) if outcome.verdict == "allowed" else None
+        if outcome.verdict != "allowed":
+            return None
+        return "revealed" if flow.announces else _TOLD.get(flow.action)
 
     @property
     def clear(self) -> dict[str, Any]:
@@ -180,7 +194,7 @@ def leaf_class(flow: Flow, outcome: Outcome) -> LeafClass:
 
 def _told(flow: Flow) -> dict[str, Any]:
     said = {name: held for name, held in compact(flow).items() if held is not False}
-    for name in ("actor", "deposit", "change", "care", "reason", "motive"):
+    for name in ("actor", "deposit", "change", "care", "amendment", "reason", "motive"):
         if name in said:
             said[name] = compact(said[name])
     if flow.deposit:
@@ -201,6 +215,7 @@ def _flow(body: dict[str, Any]) -> Flow:
             "deposit": _deposit(body["deposit"]) if "deposit" in body else None,
             "change": _change(body["change"]) if "change" in body else None,
             "care": Care(**body["care"]) if "care" in body else None,
+            "amendment": _amendment(body["amendment"]) if "amendment" in body else None,
             "reason": Reason(**body["reason"]) if "reason" in body else None,
             "motive": Motive(**body["motive"]) if "motive" in body else None,
         }
@@ -213,6 +228,10 @@ def _deposit(body: dict[str, Any]) -> Deposit:
 
 def _change(body: dict[str, Any]) -> Change:
     return Change(**body | {"members": tuple(body.get("members", ()))})
+
+
+def _amendment(body: dict[str, Any]) -> Amendment:
+    return Amendment(**{name: tuple(held) for name, held in body.items()})
 
 
 def _repeated(body: dict[str, Any]) -> Repeated:

@@ -13,6 +13,12 @@ DirectiveKind = Literal[
 ]  # fmt: skip
 
 
+UNANNOUNCED = "INVISIBLE_PATIENT"
+# L.1111-5: what a minor keeps from those who represent her.
+NOT_FOR_REPRESENTATIVES = "INVISIBLE_REPRESENTANTS_LEGAUX"
+MASKED = "MASQUE_PS"
+
+
 class Action(StrEnum):
     """What a flow does to a record."""
 
@@ -25,6 +31,7 @@ class Action(StrEnum):
     DECLARE_CARE = "declare-care"
     END_CARE = "end-care"
     ANNOUNCE = "announce"
+    AMEND = "amend"
     READ_JOURNAL = "read-journal"
     READ_DIRECTIVES = "read-directives"
     CHANGE_DIRECTIVES = "change-directives"
@@ -96,6 +103,14 @@ class Care:
 
 
 @dataclass(frozen=True, slots=True)
+class Amendment:
+    """Labels that one wants on a document, and labels that one wants off it (JDV_J08); what is so already stays."""
+
+    adds: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
     """Why a professional breaks the glass (R.1111-48): a code, and his own words."""
 
@@ -129,6 +144,7 @@ class Flow:
     deposit: Deposit | None = None
     change: Change | None = None
     care: Care | None = None
+    amendment: Amendment | None = None
     topic: str | None = None  # of prevention
     reason: Reason | None = None
     motive: Motive | None = None  # of an heir's request; of what he then looks at, as the request said it
@@ -137,6 +153,12 @@ class Flow:
     stale: bool = False  # who represents whom was not heard for too long when this was judged
     because: str | None = None
     deadline_ms: int | None = None
+
+    @property
+    def announces(self) -> bool:
+        """Say whether it is to open to the patient what she may not know of yet (R.1111-53), by whichever way."""
+        by_label = self.amendment is not None and UNANNOUNCED in self.amendment.removes
+        return self.action is Action.ANNOUNCE or (self.action is Action.AMEND and by_label)
 
 
 def compact(value: Any) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.consent.domain.entry import MAIN, Outcome
-from services.consent.domain.flow import MOTIVES, Action, Actor, Flow
-from services.consent.domain.record import NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Document, Record, confidence, traits
+from services.consent.domain.flow import MOTIVES, NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Action, Actor, Flow
+from services.consent.domain.record import Document, Record, confidence, traits
 from services.consent.domain.rules import Judgement, Rules
 
 _PRINCIPALS = {
@@ -17,7 +17,7 @@ _PRINCIPALS = {
     "application": "Application",
     "service": "Service",
 }
-_PER_DOCUMENT = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE}
+_PER_DOCUMENT = {Action.LIST, Action.READ, Action.EXPORT, Action.NOTIFY, Action.ANNOUNCE, Action.AMEND}
 _WHOLE = {Action.LIST, Action.EXPORT}  # without a document named, all of the record's
 # R.1111-48: whoever breaks the glass has just shown who he is.
 RECENT_SECONDS, AHEAD_SECONDS = 600, 5
@@ -128,7 +128,7 @@ class _Bench:
         asked = self._asked()
         reserved = [each for each in asked if each is not None and each.reserved(self._now)]
         apart = [(each, *self._outcome([each])) for each in reserved]
-        if self._flow.action is Action.ANNOUNCE:
+        if self._flow.announces:
             # What is announced by this very flow is no secret any more, but for one that is kept from representatives.
             apart = [each for each in apart if each[1].verdict != "allowed" or each[0].secret]
             reserved = [each for each, *_ in apart]
@@ -153,7 +153,8 @@ class _Bench:
         for document, found in self._judged(asked):
             judged.append(found)
             if found.allowed and document is not None:
-                allowed.append(document)
+                # Who changes labels is given the document as it is then.
+                allowed.append(document.amended(self._flow.amendment) if self._flow.amendment else document)
             else:
                 refused[found.rule] += 1
         if not judged:  # nothing there: is the asker one who might see something?
@@ -234,6 +235,8 @@ def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, An
         "role": holder.role if holder else "",
         "delegated": holder is not None and rules.delegated(holder.role, flow.action, holder.scopes),
         "changes": flow.change.kind if flow.change else "",
+        "adds": flow.amendment.adds if flow.amendment else (),
+        "removes": flow.amendment.removes if flow.amendment else (),
         "ends": record.kind_of(flow.change.ends) if flow.change else "",
         "heirs_opposed": record.said("oppose-heirs", now),
         "motivated": flow.motive is not None and flow.motive.code in MOTIVES and bool(flow.motive.text),

@@ -9,12 +9,20 @@ from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from services.consent.domain.entry import MAIN, Entry, Outcome
-from services.consent.domain.flow import Action, Actor, ActorKind, Change, Deposit, Flow
+from services.consent.domain.flow import (
+    MASKED,
+    NOT_FOR_REPRESENTATIVES,
+    UNANNOUNCED,
+    Action,
+    Actor,
+    ActorKind,
+    Amendment,
+    Change,
+    Deposit,
+    Flow,
+)
 from services.consent.domain.representation import HEIR, Holder, Representation
 
-UNANNOUNCED = "INVISIBLE_PATIENT"
-# L.1111-5: what a minor keeps from those who represent her.
-NOT_FOR_REPRESENTATIVES = "INVISIBLE_REPRESENTANTS_LEGAUX"
 # R.1111-53: a result that was not announced becomes visible to the patient by itself.
 _PARIS = ZoneInfo("Europe/Paris")
 
@@ -72,6 +80,16 @@ class Document:
         if kind == "representative":
             return self.reserved(now)
         return kind == "patient" and self.unannounced(now)
+
+    def amended(self, amendment: Amendment) -> "Document":
+        """Return it with other labels: masked or not, or announced by its label.
+
+        No more: from whom it is kept otherwise says its deposit, and the entries since stand in streams after that.
+        """
+        labels = {MASKED} if MASKED in amendment.adds else set()
+        kept = set(self.visibility) - ({MASKED} & set(amendment.removes))
+        announced = self.announced or UNANNOUNCED in amendment.removes
+        return replace(self, visibility=tuple(sorted(kept | labels)), announced=announced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +251,8 @@ class Record:
         if flow.action is Action.ANNOUNCE:
             for document in outcome.allowed:
                 self._announced(document, entry.version)
+        elif flow.action is Action.AMEND and flow.amendment is not None:
+            self._amended(outcome.allowed, flow.amendment, entry.version)
         elif flow.action is Action.DECLARE_CARE:
             self.last_change = entry.version
             self._begin_care(entry)
@@ -463,6 +483,12 @@ class Record:
         self.last_change = version
         if document in self.documents:
             self.documents[document] = replace(self.documents[document], announced=True)
+
+    def _amended(self, documents: tuple[str, ...], amendment: Amendment, version: int) -> None:
+        self.last_change = version
+        for name in documents:
+            if name in self.documents:
+                self.documents[name] = self.documents[name].amended(amendment)
 
     def _forget(self, document: str, version: int) -> None:
         self.last_change = version

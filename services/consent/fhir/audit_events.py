@@ -42,8 +42,8 @@ _SOURCE: Final = {
 _ACTIONS: Final = {
     Action.DEPOSIT: "C", Action.LIST: "E", Action.READ: "R", Action.EXPORT: "R", Action.PREVENT: "E",
     Action.NOTIFY: "E", Action.DECLARE_CARE: "C", Action.READ_JOURNAL: "R", Action.READ_DIRECTIVES: "R",
-    Action.CHANGE_DIRECTIVES: "U", Action.ANNOUNCE: "U", Action.END_CARE: "U", Action.READ_OWN_TRACES: "R",
-    Action.ASK_AS_HEIR: "C",
+    Action.CHANGE_DIRECTIVES: "U", Action.ANNOUNCE: "U", Action.AMEND: "U", Action.END_CARE: "U",
+    Action.READ_OWN_TRACES: "R", Action.ASK_AS_HEIR: "C",
 }  # fmt: skip
 _SUCCESS, _MINOR, _SERIOUS = "0", "4", "8"
 # What nobody's flow did, by the entry's kind: type, action, outcome. Whatever is not known here was done, and is told.
@@ -65,6 +65,7 @@ _ASKED: Final = {
     Action.DEPOSIT: "Vous avez demandé à déposer un document.",
     Action.LIST: "Vous avez demandé la liste des documents.",
     Action.READ: "Vous avez demandé à lire des documents.",
+    Action.AMEND: "Vous avez demandé à changer les étiquettes d'un document.",
     Action.EXPORT: "Vous avez demandé à copier le dossier.",
     Action.PREVENT: "Vous avez demandé à préparer des conseils de prévention.",
     Action.NOTIFY: "Vous avez demandé à prévenir cette personne.",

@@ -8,7 +8,7 @@ from typing import Literal
 from chassis import logs
 from chassis.sealing import Unsealable
 from services.consent.domain.entry import Entry
-from services.consent.domain.record import UNANNOUNCED
+from services.consent.domain.flow import UNANNOUNCED
 from services.consent.domain.review import rests_on_his_word, review_of, told_by_itself
 from services.consent.domain.treating_doctor import DoctorNotice, notice_of
 from services.consent.ledger import Ledger

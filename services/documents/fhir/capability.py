@@ -12,7 +12,14 @@ _NOTES = (
     "DocumentReference server of Carnet (IHE MHD 4.2, PDSm: ITI-67, ITI-68, ITI-105). Every flow is decided by the "
     "consent service: what is hidden, blocked or absent looks the same. Input is checked with R4B models (for "
     "DocumentReference their elements are those of R4 4.0.1); answers are the stored JSON, unchanged but for id, meta, "
-    "and attachment.url, size and hash. relatesTo.code = replaces is refused for now."
+    "attachment.url, size and hash, and securityLabel where it was changed since. relatesTo.code = replaces is refused "
+    "for now."
+)
+_DOCUMENTATION = (
+    "search-type by GET, and by POST _search; _count, _sort=date|-date. patch (TD3.3a, b): FHIRPath Patch, of "
+    "securityLabel only, by the document's depositor; INVISIBLE_PATIENT is taken away only, "
+    "INVISIBLE_REPRESENTANTS_LEGAUX is neither put on nor taken away, and N, R or V stay. It makes no new version: "
+    "labels are no part of what was deposited."
 )
 
 
@@ -46,8 +53,13 @@ def capability_statement(base: str, token_endpoint: str, *, version: str, date: 
                         {
                             "type": "DocumentReference",
                             "versioning": "versioned",
-                            "interaction": [{"code": "create"}, {"code": "read"}, {"code": "search-type"}],
-                            "documentation": "search-type by GET, and by POST _search; _count, _sort=date|-date.",
+                            "interaction": [
+                                {"code": "create"},
+                                {"code": "read"},
+                                {"code": "patch"},
+                                {"code": "search-type"},
+                            ],
+                            "documentation": _DOCUMENTATION,
                             "searchParam": parameters,
                         },
                         {

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from services.documents.fhir import systems, value_sets
 from services.documents.fhir.dates import EARLIEST, fhir_span, instant
 from services.documents.fhir.queries import SearchQuery
 
@@ -17,13 +18,17 @@ MAX_ID: Final = 64
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoredDocument:
-    """A document whose metadata were decrypted: ids, version (1..), time of the version, DocumentReference (JSON)."""
+    """A document whose metadata were decrypted: ids, version (1..), time of the version, DocumentReference (JSON).
+
+    `visibility` is what consent says of its labels now: they may have changed since it was deposited.
+    """
 
     record: str
     document: str
     version: int
     updated: datetime
     metadata: bytes
+    visibility: tuple[str, ...] = ()
 
 
 def resource_id(record: str, document: str) -> str:
@@ -42,7 +47,7 @@ def split_id(name: str) -> tuple[str, str] | None:
 
 def document_reference(stored: StoredDocument, base: str) -> bytes:
     """Return the DocumentReference (JSON) of a stored document; `base` is the public base, without `/fhir`."""
-    return orjson.dumps(_complete(orjson.loads(stored.metadata), stored, base))
+    return orjson.dumps(_complete(_labelled(stored), stored, base))
 
 
 def searchset(query: SearchQuery, allowed: Iterable[StoredDocument], base: str) -> bytes:
@@ -52,7 +57,7 @@ def searchset(query: SearchQuery, allowed: Iterable[StoredDocument], base: str) 
     """
     found = []
     for stored in allowed:
-        resource = orjson.loads(stored.metadata)
+        resource = _labelled(stored)
         if query.matches(resource):
             date = fhir_span(resource["date"]).low if "date" in resource else EARLIEST
             found.append((date, stored.document, stored, resource))
@@ -99,6 +104,25 @@ def binary(stored: StoredDocument, media_type: str, content: bytes) -> bytes:
 
 def _version(stored: StoredDocument) -> dict[str, Any]:
     return {"versionId": str(stored.version), "lastUpdated": instant(stored.updated)}
+
+
+def _labelled(stored: StoredDocument) -> dict[str, Any]:
+    """Return the deposited resource under its labels of now; where these are the same, as it was deposited."""
+    resource: dict[str, Any] = orjson.loads(stored.metadata)
+    concepts = resource.get("securityLabel", [])
+    now, before = set(stored.visibility), {one.get("code") for each in concepts for one in each.get("coding", ())}
+    if before & value_sets.VISIBILITIES == now:
+        return resource
+    over = value_sets.VISIBILITIES - now
+    kept = [
+        each | {"coding": codings}
+        for each in concepts
+        if (codings := [one for one in each.get("coding", ()) if one.get("code") not in over])
+    ]
+    kept += [{"coding": [{"system": systems.TRE_A07, "code": code}]} for code in sorted(now - before)]
+    # PDSm wants one label at least: without any other it is N.
+    resource["securityLabel"] = kept or [{"coding": [{"system": systems.CONFIDENTIALITY, "code": "N"}]}]
+    return resource
 
 
 def _complete(resource: dict[str, Any], stored: StoredDocument, base: str) -> dict[str, Any]:

@@ -62,6 +62,24 @@ def _malformed(slug: str, diagnostics: str, expression: str = "") -> FhirRejecte
     return FhirRejected("malformed", Issue(slug, "structure", diagnostics, expression))
 
 
+def read_parameters(body: bytes) -> dict[str, Any]:
+    """Return the Parameters of a request; raise FhirRejected: not JSON, not FHIR, another resource, too deep or large.
+
+    What a parameter holds is for its reader to judge.
+    """
+    if len(body) > MAX_METADATA:
+        raise FhirRejected(
+            "too-large", Issue("patch-too-large", "too-long", f"A patch has at most {MAX_METADATA // 1024} KB.")
+        )
+    resource = _json_object(body)
+    if resource.get("resourceType") != "Parameters":
+        raise _malformed(
+            "wrong-resource-type", "A patch is FHIRPath Patch: send a Parameters resource.", "Parameters.resourceType"
+        )
+    _lint(resource, "Parameters", 0)
+    return resource
+
+
 def _json_object(body: bytes) -> dict[str, Any]:
     if body.count(b"{") + body.count(b"[") + body.count(b",") > MAX_MARKUP:
         raise _malformed("json-too-complex", f"The JSON has over {MAX_MARKUP} values: shorten the metadata.")

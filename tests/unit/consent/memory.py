@@ -7,8 +7,8 @@ from typing import Any
 
 from chassis.sealing import canonical, digest, new_key
 from services.consent.domain.entry import MAIN, Entry, Reviewing
-from services.consent.domain.flow import Flow
-from services.consent.domain.record import UNANNOUNCED, Document, Record, month_after
+from services.consent.domain.flow import UNANNOUNCED, Flow
+from services.consent.domain.record import Document, Record, month_after
 from services.consent.domain.repeating import alike
 from services.consent.domain.review import EVERY_RECORD, Review
 from services.consent.domain.rules import Rules

@@ -7,7 +7,7 @@ import pytest
 
 from chassis.sealing import Unsealable
 from services.consent.domain.entry import Entry, Outcome
-from services.consent.domain.flow import Action, Actor, Change
+from services.consent.domain.flow import Action, Actor, Amendment, Change
 from services.consent.domain.record import Record
 from services.consent.ports import RecordUnknown
 from services.consent.use_cases.announce import Announce
@@ -62,6 +62,20 @@ async def test_what_a_professional_announces_is_told(told: Told) -> None:
     assert told.notices.revealed == [(RECORD, document)]
     assert told.notices.told == []
     assert await told.notices.due(10) == []
+
+
+async def test_what_its_label_announces_is_told(told: Told) -> None:
+    """Taking INVISIBLE_PATIENT away is the same announcement: the same fact, and none more for the other labels."""
+    document = await told.deposit()
+    labels = ("INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX", "MASQUE_PS")
+    (depositor,) = {each.depositor for each in (await told.ledger().folded(RECORD)).documents.values()}  # type: ignore[union-attr]
+    by = next(each for each in (MOREAU, PETIT) if each.id == depositor)
+    for _ in range(2):
+        await told.decide.one(flow(by, Action.AMEND, document, amendment=Amendment((), labels)))
+    plain = (await told.decide.one(flow(MOREAU, Action.DEPOSIT, deposit=paper("plain")))).documents[0].id
+    await told.decide.one(flow(MOREAU, Action.AMEND, plain, amendment=Amendment((), labels)))
+    assert await told.ends() == ["told", "told", "nothing-new"]
+    assert set(told.notices.revealed) == {(RECORD, document)}
 
 
 async def test_what_a_month_reveals_is_told(told: Told) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.consent.domain.entry import Entry
-from services.consent.domain.flow import Action, Change, Flow
+from services.consent.domain.flow import Action, Amendment, Change, Flow
 from services.consent.domain.rules import Rules
 from services.consent.ledger import Ledger
 from services.consent.ports import Fate, Held, OutcomeUnknown
@@ -80,6 +80,23 @@ async def test_a_repeat_is_answered_again_by_any_decider(bench: Bench) -> None:
         for again in (first, bench.decider()):
             assert shown(await again(question)) == shown(answer)
         assert len(bench.entries) == before + 1
+
+
+@pytest.mark.parametrize("label", ["INVISIBLE_PATIENT", "MASQUE_PS"])
+async def test_an_amendment_s_repeat_finds_it_done(bench: Bench, label: str) -> None:
+    """The same flow again: the same key and the labels as they are since, one entry; after another one, silence."""
+    deposited = await bench.decider().one(flow(MOREAU, Action.DEPOSIT, deposit=paper(visibility=(label,))))
+    (document,) = (each.id for each in deposited.documents)
+    question = asked(Action.AMEND, document, amendment=Amendment((), (label,)))
+    before, first = len(bench.entries), bench.decider()
+    answer = await first(question)
+    assert shown(answer)
+    for again in (answer, await first(question), await bench.decider()(question)):
+        assert shown(again) == shown(answer)
+        assert [each.document.visibility_at(NOW) for each in again.released] == [()]  # type: ignore[union-attr]
+    assert len(bench.entries) == before + 1
+    await first(asked(Action.AMEND, document, amendment=Amendment(("MASQUE_PS",))))
+    assert await bench.decider()(question) is None
 
 
 async def test_a_repeated_refusal_stays_one(bench: Bench) -> None:

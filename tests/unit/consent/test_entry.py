@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from chassis.sealing import Unsealable, canonical, decrypt, encrypt, new_key
 from services.consent.domain.entry import Entry, Kind, Outcome, Repeated, Reviewing, leaf_class
-from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow, Motive, Reason
+from services.consent.domain.flow import (
+    Action,
+    Actor,
+    Amendment,
+    Care,
+    Change,
+    Deposit,
+    Flow,
+    Motive,
+    Reason,
+)  # fmt: skip
 from services.consent.domain.record import Record
 from services.consent.domain.representation import Holder, Representation
 from services.consent.keys import entry_key
@@ -31,10 +41,12 @@ _CHANGES = st.builds(
     Change, st.sampled_from(["authorise", "block", "hide", "oppose", "end"]), subject=_MAYBE,
     until=st.none() | _NUMBER, ends=_MAYBE, members=st.lists(_TEXT, max_size=3).map(tuple),
 )  # fmt: skip
+_LABELS = st.lists(st.sampled_from(["MASQUE_PS", "INVISIBLE_PATIENT"]), max_size=2).map(tuple)
 _FLOWS = st.builds(
     Flow, _TEXT, _TEXT, _TEXT, st.sampled_from(Action), _TEXT, _ACTORS,
     documents=st.lists(_TEXT, max_size=3).map(tuple), deposit=st.none() | _DEPOSITS, change=st.none() | _CHANGES,
     care=st.none() | st.builds(Care, st.sampled_from(["code", "declared"]), _NUMBER, _MAYBE), topic=_MAYBE,
+    amendment=st.none() | st.builds(Amendment, _LABELS, _LABELS),
     reason=st.none() | st.builds(Reason, _TEXT, _TEXT), auth_time=_NUMBER, secret=st.booleans(), stale=st.booleans(),
     motive=st.none() | st.builds(Motive, _TEXT, _MAYBE), because=_MAYBE, deadline_ms=st.none() | _NUMBER,
 )  # fmt: skip
@@ -95,7 +107,7 @@ def test_refused_and_allowed_have_the_same_class(verdict: Any) -> None:
         return leaf_class(flow(MOREAU, action, **more), Outcome(verdict, "rule"))
 
     kinds = {Action.DEPOSIT: "deposit", Action.CHANGE_DIRECTIVES: "directive", Action.DECLARE_CARE: "directive",
-             Action.END_CARE: "directive", Action.ANNOUNCE: "directive",
+             Action.END_CARE: "directive", Action.ANNOUNCE: "directive", Action.AMEND: "directive",
              Action.ASK_AS_HEIR: "directive"}  # fmt: skip
     requests = [each for each in Action if each not in kinds]
     assert {classed(each) for each in requests} == {"request"}
@@ -137,7 +149,7 @@ def test_the_private_part_is_bound_to_each_word_of_the_clear_part(name: str) -> 
 def test_every_field_of_a_flow_is_drawn() -> None:
     """The round trip above covers each field that stands today: a new one must be added to its strategy."""
     drawn = {
-        Entry: 15, Flow: 18, Actor: 9, Deposit: 7, Change: 5, Outcome: 8, Care: 3, Reason: 2, Motive: 2,
+        Entry: 15, Flow: 19, Actor: 9, Deposit: 7, Change: 5, Amendment: 2, Outcome: 8, Care: 3, Reason: 2, Motive: 2,
         Representation: 4, Holder: 3, Reviewing: 6, Repeated: 8,
     }  # fmt: skip
     assert {kind: len(fields(kind)) for kind in drawn} == drawn

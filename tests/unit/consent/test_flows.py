@@ -16,7 +16,7 @@ from chassis.hearing import Heard, Judged
 from chassis.sealing import digest
 from chassis.tokens import AccessToken, Application, Organisation, Representative, TokenVerifier, issue, signing_jwk
 from chassis.trust import Certificate
-from contracts.consent import MAX_RESOURCES, Action, DepositAttributes, FlowAnswer, FlowQuestion
+from contracts.consent import MAX_RESOURCES, Action, DepositAttributes, FlowAnswer, FlowQuestion, LabelAmendment
 from services.consent.domain.flow import Action as OwnAction
 from services.consent.domain.flow import Actor, Change
 from services.consent.flows import Judge
@@ -42,6 +42,7 @@ from tests.unit.consent.people import (
 )
 
 KEY = signing_jwk("identity-1", bytes(range(32)))
+MASK = LabelAmendment(adds=("MASQUE_PS",))
 FOREIGN = signing_jwk("identity-1", bytes(range(1, 33)))
 
 
@@ -197,6 +198,50 @@ async def test_a_professional_cannot_tell_refusals_apart(
     document = await situation(room)
     answer = await room.answer(MOREAU, action, document)
     assert answer.model_dump_json(exclude_none=True) == FlowAnswer(outcome="refused").model_dump_json(exclude_none=True)
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [_absent, _hidden, _masked, _blocked, _not_authorised, _expired, _opposed],
+    ids=lambda each: each.__name__,
+)
+async def test_a_refused_change_of_labels_says_nothing_either(
+    room: Room, situation: Callable[[Room], Awaitable[str]]
+) -> None:
+    """Whatever is there, and even to its depositor where she blocked him: the same bytes."""
+    document = await situation(room)
+    answer = await room.answer(MOREAU, Action.AMEND, document, amendment=MASK)
+    assert answer.model_dump_json(exclude_none=True) == FlowAnswer(outcome="refused").model_dump_json(exclude_none=True)
+
+
+async def test_a_changed_label_comes_with_the_key_of_the_metadata(room: Room) -> None:
+    """The depositor gets the document's labels of now and no key of its content; whoever lists it since, the same."""
+    document = (await room.deposit(MOREAU)).grants[0].document
+    (grant,) = (await room.answer(MOREAU, Action.AMEND, document, amendment=MASK)).grants
+    assert (grant.document, grant.visibility, grant.content_key) == (document, ("MASQUE_PS",), None)
+    (listed,) = (await room.answer(MOREAU, Action.LIST)).grants
+    assert (listed.visibility, listed.metadata_key) == (("MASQUE_PS",), grant.metadata_key)
+
+
+async def test_the_patient_and_a_red_line_are_told_why_no_label_is_theirs(room: Room) -> None:
+    """Camille reads that her choices are the way, an insurer its line."""
+    document = (await room.deposit(MOREAU)).grants[0].document
+    told = {each.kind: await room.answer(each, Action.AMEND, document, amendment=MASK) for each in (CAMILLE, INSURER)}
+    assert {kind: (answer.outcome, answer.rule) for kind, answer in told.items()} == {
+        "patient": ("refused", "choices-not-labels"), "application": ("red-line", "red-line-insurance"),
+    }  # fmt: skip
+    assert told["patient"].sentence == RULES["choices-not-labels"].sentence
+
+
+@pytest.mark.parametrize("said", [
+    {"documents": ("d" * 26,)}, {"documents": ("d" * 26,), "amendment": LabelAmendment()}, {"amendment": MASK},
+    {"documents": ("d" * 26, "e" * 26), "amendment": MASK},
+    {"documents": ("d" * 26,), "amendment": LabelAmendment(adds=("MASQUE_PS",), removes=("MASQUE_PS",))},
+], ids=str)  # fmt: skip
+async def test_a_wish_that_is_none_is_dropped(room: Room, said: dict[str, Any]) -> None:
+    """One document, and labels of which none is wanted both on and off."""
+    more = {name: held for name, held in said.items() if name != "documents"}
+    assert await room.ask(MOREAU, Action.AMEND, *said.get("documents", ()), **more) is None
 
 
 @pytest.mark.parametrize("situation", [_blocked, _not_authorised, _expired, _opposed], ids=lambda each: each.__name__)

@@ -36,6 +36,9 @@ EQUIVALENT = {
     "secret-deposits-are-secret: for list too",
     "secret-deposits-are-secret: for read too",
     "secret-deposits-are-secret: for announce too",
+    "secret-deposits-are-secret: for amend too",
+    # What else would allow her is refused by `choices-not-labels`.
+    "patient-own-record: for amend too",
     # What the exception names is no action of the rule.
     f"deceased: in '{_BUT_HEIRS}': for ask-as-heir too",
     # Of the dead nobody else lists or reads: a second wall.
@@ -63,6 +66,7 @@ _in_her_place = partial(
     Situation, "representative", purpose="PATRQT", software="patient-frontend", role="parent", minor=True,
     delegated=True, exists=True,
 )  # fmt: skip
+_MASK = frozenset({"MASQUE_PS"})
 _heir = partial(
     Situation, "representative", purpose="PATRQT", software="patient-frontend", role="heir", deceased=True,
     delegated=True, requested=True, motivated=True, exists=True,
@@ -94,6 +98,11 @@ _STRANGE = [
             Action.ASK_AS_HEIR,
         )
     ),
+    # Only an amendment names labels.
+    _reading("professional", evidence="patient", adds=frozenset({"INVISIBLE_PATIENT"})),
+    _reading("professional", evidence="patient", adds=_MASK, labels=frozenset({"INVISIBLE_PATIENT"})),
+    _reading("professional", evidence="patient", adds=_NOT_FOR_PARENTS),
+    _reading("professional", evidence="patient", removes=_NOT_FOR_PARENTS, labels=_NOT_FOR_PARENTS),
     *(
         _in_her_place(action=each, changes="oppose-heirs")
         for each in (

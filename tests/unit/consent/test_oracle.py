@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.consent.domain.flow import Action, Actor, ActorKind, Care, Change, Flow, Motive, Reason
+from services.consent.domain.flow import (
+    Action,
+    Actor,
+    ActorKind,
+    Amendment,
+    Care,
+    Change,
+    Flow,
+    Motive,
+    Reason,
+)  # fmt: skip
 from services.consent.domain.judging import judge
 from services.consent.domain.rules import RULE_ERROR
 from tests.cases.oracle import Expected, Fact, Life, Said, Situation, decide
@@ -53,7 +63,9 @@ _LIKELY = st.sampled_from(
         "breaks": st.tuples(_CARES, _LOOKS, st.sampled_from(["BTG", "ETREAT"])),
         "writes": st.tuples(
             _CARES,
-            st.sampled_from([Action.DEPOSIT, Action.ANNOUNCE, Action.READ_OWN_TRACES] + [Action.DECLARE_CARE] * 3),
+            st.sampled_from(
+                [Action.DEPOSIT, Action.ANNOUNCE, Action.AMEND, Action.READ_OWN_TRACES] + [Action.DECLARE_CARE] * 3
+            ),
             st.just("TREAT"),
         ),
         "reads": st.tuples(st.just("patient"), _SEEN, st.just("PATRQT")),
@@ -98,6 +110,7 @@ _ANY = st.builds(
     delegated=_YES, changes=st.sampled_from(["", "authorise", "show-to-representatives", "oppose-heirs"]),
     ends=st.sampled_from(["", "", "authorise", "oppose-heirs"]), heirs_opposed=_NO, motivated=_YES, requested=_YES,
     for_organisation=_YES, own_stay=st.booleans(), word_too_often=_NO,
+    adds=_LABELS, removes=_LABELS,
     code_holds=st.booleans(), short_enough=_YES, exists=_YES, own=st.booleans(), hidden=_NO,
     habilitated=_YES, labels=_LABELS,
 )  # fmt: skip
@@ -154,6 +167,12 @@ _SOMEBODY = [PERSON, PERSON, ORGANISATION, f"person:{PETIT.id}", f"organisation:
 _TYPES = ["11502-2", "ATTEST-RESID"]
 _OF_THE_STAY = ("11502-2", "stay")
 _AT = st.integers(0, 5)
+_MASK, _UNTOLD, _HIDDEN = "MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"
+_AMENDMENTS = st.sampled_from([
+    Amendment((_MASK,)), Amendment((_MASK,)), Amendment((), (_MASK,)), Amendment((), (_UNTOLD,)),
+    Amendment((_MASK,), (_UNTOLD,)), Amendment((), (_UNTOLD, _HIDDEN, _MASK)), Amendment((_MASK,), (_UNTOLD, _HIDDEN)),
+    Amendment((_UNTOLD,)), Amendment((_HIDDEN,)), Amendment((), (_HIDDEN,)),
+])  # fmt: skip
 _STEPS = st.one_of(
     st.tuples(st.just("deposit"), _PEOPLE, st.integers(0, 3), st.sampled_from("ab"), st.sampled_from(["", "MASQUE_PS",
               "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"]), st.sampled_from(_TYPES),
@@ -163,6 +182,7 @@ _STEPS = st.one_of(
               st.sampled_from([0, 599, 600, 601, -5, -6]), st.sampled_from([None, "influenza"]), _NO),
     st.tuples(st.just("secretly"), _CAREGIVERS, st.sampled_from([Action.LIST, Action.READ, Action.DEPOSIT]),
               st.sampled_from(["INVISIBLE_REPRESENTANTS_LEGAUX", ""]), _AT),
+    st.tuples(st.just("amend"), _CAREGIVERS, _AT, _AMENDMENTS, _NO),
     st.tuples(st.just("represent"), st.sampled_from([(), (PARENT,), (PARENT, CAREGIVER)]), st.sampled_from(
               [SCOPES, ("read",), ("govern",), ("journal", "read")]), st.booleans(), _NO),
     st.tuples(st.just("inherit"), st.sampled_from([(PARENT,), (PARENT, CAREGIVER), ()]), st.sampled_from(
@@ -286,6 +306,9 @@ class _Lived:
         named = [self._document(at)] if action is Action.READ else []
         self._put(flow(actor, action, *named, deposit=deposit, secret=True))
 
+    def _amend(self, actor: Actor, at: int, amendment: Amendment, secret: bool) -> None:
+        self._put(flow(actor, Action.AMEND, self._document(at), amendment=amendment, secret=secret))
+
     def _inherit(self, heirs: tuple[Actor, ...], scopes: tuple[str, ...], dead: bool) -> None:
         self.book.represent(*(holder(each, "heir", scopes) for each in heirs), deceased=dead)
         self._heard()
@@ -329,6 +352,8 @@ class _Lived:
             asked = replace(asked, documents=(), change=self._ending(0))
         elif action is Action.DECLARE_CARE:
             asked = replace(asked, documents=(), care=Care("declared", self.book.now + DAY))
+        elif action is Action.AMEND:
+            asked = replace(asked, amendment=Amendment(("MASQUE_PS",), ("INVISIBLE_PATIENT",)))
         self._put(asked)
 
     def _care(self, actor: Actor, evidence: Any, lasts: int, code: str) -> None:

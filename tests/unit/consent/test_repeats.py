@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.consent.domain.entry import MAIN, Entry, Outcome, Repeated
-from services.consent.domain.flow import Action, Actor, Care, Change, Flow, Motive, Reason
+from services.consent.domain.flow import Action, Actor, Amendment, Care, Change, Flow, Motive, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.repeating import alike, over_at, repeatable
 from services.consent.domain.rules import Rules
@@ -570,7 +570,7 @@ def test_alike_is_all_but_when_and_under_which_id() -> None:
         "change": Change("block", PERSON), "care": Care("declared", NOW), "topic": "t", "reason": Reason("a", "b"),
         "motive": Motive("rights", "a"),
         "secret": True, "stale": True, "because": "event", "id": "x", "digest": "y", "deadline_ms": 1, "auth_time": 9,
-        "record": RECORD,
+        "record": RECORD, "amendment": Amendment(("MASQUE_PS",)),
     }  # fmt: skip
     assert other.keys() == set(Flow.__slots__), "say of a new input whether it parts refusals"
     for name, value in other.items():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.consent.domain.delegation import SCOPES as KNOWN_SCOPES
 from services.consent.domain.delegation import read_delegations
 from services.consent.domain.entry import MAIN
-from services.consent.domain.flow import Action, Actor, Care, Change
+from services.consent.domain.flow import Action, Actor, Amendment, Care, Change
 from services.consent.domain.previewing import known_to, scene, see
 from services.consent.domain.record import Record, confidence
 from services.consent.domain.rules import RulesBroken
@@ -264,12 +264,26 @@ def test_seen_through_a_parent_s_eyes() -> None:
 
 _STEPS = st.lists(
     st.sampled_from(
-        ["deposit", "theirs", "hers", "his", "strangers", "directive", "read", "notify", "journal", "hour"]
+        ["deposit", "theirs", "hers", "his", "strangers", "directive", "read", "notify", "journal", "amend", "hour"]
     ),
     max_size=12,
 )
 _SECRETS = st.lists(
-    st.sampled_from(["deposit", "hers", "read", "list", "code", "notify", "hide", "announce", "conflict", "parent"]),
+    st.sampled_from(
+        [
+            "deposit",
+            "hers",
+            "read",
+            "list",
+            "code",
+            "notify",
+            "hide",
+            "announce",
+            "conflict",
+            "parent",
+            "amend",
+        ]
+    ),
     max_size=3,
 )
 
@@ -315,6 +329,8 @@ def _secretly(book: Book, step: str, number: int) -> None:
             book.ask(flow(NOTICES, Action.NOTIFY, *known))
         case "hide":
             book.ask(flow(CAMILLE, Action.CHANGE_DIRECTIVES, change=Change("hide", known[0])))
+        case "amend":
+            _amend(book, known[0], secret=number % 2 > 0)
         case "announce":
             book.ask(flow(MOREAU, Action.ANNOUNCE, *known))
         case "code":
@@ -324,6 +340,12 @@ def _secretly(book: Book, step: str, number: int) -> None:
             book.ask(flow(PETIT, Action.LIST, secret=True))
         case _:
             book.ask(flow(MOREAU, Action.READ, *known))
+
+
+def _amend(book: Book, document: str, *, secret: bool) -> None:
+    mask, both = Amendment(("MASQUE_PS",)), Amendment((), ("MASQUE_PS", "INVISIBLE_PATIENT"))
+    for by, wanted in ((PETIT, mask), (PETIT, both), (PETIT, Amendment((), (HIDDEN,))), (MOREAU, mask)):
+        book.ask(flow(by, Action.AMEND, document, amendment=wanted, secret=secret))
 
 
 def _openly(book: Book, step: str, number: int) -> None:
@@ -342,6 +364,9 @@ def _openly(book: Book, step: str, number: int) -> None:
             book.say("hide", "type:11502-2")
         case "journal":
             book.ask(flow(PARENT, Action.READ_JOURNAL))
+        case "amend":
+            wanted = Amendment(("MASQUE_PS",)) if number % 2 else Amendment((), ("MASQUE_PS", "INVISIBLE_PATIENT"))
+            book.ask(flow(COLLEAGUE, Action.AMEND, *(known or ["z" * 26]), amendment=wanted))
         case "hour":
             book.now += DAY // 24
         case _:

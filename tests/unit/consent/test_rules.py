@@ -60,6 +60,8 @@ _CONTEXT: dict[str, Any] = {
     "role": "",
     "delegated": False,
     "changes": "",
+    "adds": (),
+    "removes": (),
     "ends": "",
     "heirs_opposed": False,
     "motivated": False,

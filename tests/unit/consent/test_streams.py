@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.consent.domain.entry import MAIN
-from services.consent.domain.flow import Action, Flow
+from services.consent.domain.flow import Action, Amendment, Flow
 from services.consent.phrases import entry_view
 from tests.unit.consent.people import (
     CAMILLE,
@@ -141,9 +141,11 @@ def test_who_may_announce(book: Book, actor: Any, said: str | None, *, allowed: 
 
 
 _STEPS = st.lists(
-    st.sampled_from(["deposit", "hers", "his", "strangers", "directive", "read", "notify", "day"]), max_size=14
+    st.sampled_from(["deposit", "hers", "his", "strangers", "directive", "read", "notify", "amend", "day"]), max_size=14
 )  # fmt: skip
-_SECRETS = st.lists(st.sampled_from(["deposit", "again", "read", "list-again", "notify", "conflict"]), max_size=3)
+_SECRETS = st.lists(
+    st.sampled_from(["deposit", "again", "read", "list-again", "notify", "conflict", "amend"]), max_size=3
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -169,6 +171,10 @@ def _secretly(book: Book, step: str) -> None:
         book.ask(flow(COLLEAGUE, Action.DEPOSIT, deposit=paper("secret", content="other")))
     elif step == "notify":
         book.ask(flow(NOTICES, Action.NOTIFY, *known))
+    elif step == "amend":
+        for wanted in (Amendment(("MASQUE_PS",)), Amendment((), ("MASQUE_PS",)), Amendment(("INVISIBLE_PATIENT",))):
+            book.ask(flow(COLLEAGUE, Action.AMEND, known[0], amendment=wanted))
+            book.ask(flow(PETIT, Action.AMEND, known[0], amendment=wanted))
     else:
         book.ask(flow(MOREAU, Action.READ if step == "read" else Action.LIST, *known))
 
@@ -184,6 +190,9 @@ def _openly(book: Book, step: str, number: int) -> None:
             book.ask(flow(MOREAU if step == "his" else PETIT, Action.LIST))
         case "directive":
             book.say("hide", "type:11502-2")
+        case "amend":
+            masked = Amendment(("MASQUE_PS",)) if number % 2 else Amendment((), ("MASQUE_PS", "INVISIBLE_PATIENT"))
+            book.ask(flow(COLLEAGUE, Action.AMEND, *(known or ["z" * 26]), amendment=masked))
         case "day":
             book.now += DAY // 24
         case _:

@@ -1,5 +1,6 @@
 """What documents answers: DocumentReference, Bundle, Binary, OperationOutcome."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -17,6 +18,7 @@ from services.documents.fhir.resources import (
     searchset,
     split_id,
 )
+from services.documents.fhir.systems import CONFIDENTIALITY, TRE_A07
 from tests.synthetic import INS, SYSTEM_OID
 
 BASE = "http://localhost:8080"
@@ -55,6 +57,51 @@ def test_a_stored_resource_gets_its_id_version_and_address() -> None:
         "hash": "x",
         "url": f"{BASE}/fhir/Binary/record-d0",
     }
+
+
+def _labels(resource: dict[str, Any]) -> list[str]:
+    return [one["code"] for each in resource["securityLabel"] for one in each["coding"]]
+
+
+@pytest.mark.parametrize(("deposited", "visibility", "shown"), [
+    (["N"], (), ["N"]),
+    (["N"], ("MASQUE_PS",), ["N", "MASQUE_PS"]),
+    (["N", "MASQUE_PS"], (), ["N"]),
+    (["MASQUE_PS"], (), ["N"]),
+    (["R", "INVISIBLE_PATIENT"], ("MASQUE_PS",), ["R", "MASQUE_PS"]),
+    (["V"], ("INVISIBLE_REPRESENTANTS_LEGAUX", "MASQUE_PS"), ["V", "INVISIBLE_REPRESENTANTS_LEGAUX", "MASQUE_PS"]),
+    ([], ("MASQUE_PS",), ["MASQUE_PS"]),
+], ids=str)  # fmt: skip
+def test_labels_are_those_that_consent_tells(
+    deposited: list[str], visibility: tuple[str, ...], shown: list[str]
+) -> None:
+    """What was put on since is there, what was taken off or is over is not; how confidential it is stays."""
+    concepts = [{"coding": [_coding(code)]} for code in deposited]
+    stored = replace(_stored(0, **({"securityLabel": concepts} if concepts else {})), visibility=visibility)
+    resource = orjson.loads(document_reference(stored, BASE))
+    assert _labels(resource) == shown
+    assert resource["securityLabel"] == [{"coding": [_coding(code)]} for code in shown]
+
+
+def _coding(code: str) -> dict[str, str]:
+    return {"system": CONFIDENTIALITY if code in "NRV" else TRE_A07, "code": code}
+
+
+def test_labels_that_did_not_change_are_the_depositor_s_own_json() -> None:
+    """Their displays and their spelling stay; a concept of several codings loses only what is over."""
+    stated = [{"coding": [_coding("N") | {"display": "normal"}, _coding("MASQUE_PS") | {"display": "masqué"}]}]
+    stored = replace(_stored(0, securityLabel=stated), visibility=("MASQUE_PS",))
+    assert orjson.loads(document_reference(stored, BASE))["securityLabel"] == stated
+    over = orjson.loads(document_reference(replace(stored, visibility=()), BASE))
+    assert over["securityLabel"] == [{"coding": [_coding("N") | {"display": "normal"}]}]
+
+
+def test_a_search_finds_by_the_labels_of_now() -> None:
+    """security-label looks at what is answered, not at what was deposited."""
+    masked = replace(_stored(0, securityLabel=[{"coding": [_coding("N")]}]), visibility=("MASQUE_PS",))
+    plain = _stored(1, securityLabel=[{"coding": [_coding("MASQUE_PS")]}])
+    bundle = _search([masked, plain], PATIENT, ("security-label", f"{TRE_A07}|MASQUE_PS"))
+    assert [entry["resource"]["id"] for entry in bundle["entry"]] == ["record-d0"]
 
 
 def test_ids_are_joined_and_split() -> None:
