@@ -96,8 +96,9 @@ def _told(base: str, people: dict[str, Any], records: dict[str, str]) -> dict[st
         },
         "professionals": {
             each["family_name"].lower(): {
-                "rpps": each["rpps"],
-                "national_id": f"8{each['rpps']}",
+                # An officer has no RPPS number, but an identifier of the structure.
+                **({"rpps": each["rpps"]} if "rpps" in each else {}),
+                "national_id": f"8{each['rpps']}" if "rpps" in each else f"3{each['internal_id']}",
                 "name": " ".join(each[part] for part in ("title", "given_name", "family_name") if part in each),
                 "profession": each["profession"],
                 "organisation": each["organisations"][0],

@@ -70,7 +70,7 @@ class _Story:
     async def _clear_up(self) -> None:
         """End what an earlier telling left in force, so that each one begins alike."""
         camille = await self._as("camille")
-        actors = {f"person:8{each['rpps']}" for each in self.people["professionals"].values()}
+        actors = {f"person:{each['national_id']}" for each in self.people["professionals"].values()}
         actors |= {f"organisation:{each}" for each in self.people["applications"]["assureur"]["organisations"]}
         for each in (await _settled(camille.directives, "Camille's directives")).json()["directives"]:
             if each["subject"] in actors:

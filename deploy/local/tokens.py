@@ -19,6 +19,7 @@ _ASSERTION_SECONDS = 60
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _OK = 200
+_EVERY_RECORD = "public"
 
 
 class NoToken(RuntimeError):
@@ -55,19 +56,20 @@ class Software:
         return jwt.encode({"alg": "Ed25519", "typ": "JWT"}, whole, self.key, algorithms=["Ed25519"])
 
     async def for_professional(
-        self, national_id: str, organisation: str, patient: str, *, purpose: str = "TREAT",
+        self, national_id: str, organisation: str, patient: str | None, *, purpose: str = "TREAT",
         auth_time: int | None = None, emergency: dict[str, str] | None = None,
     ) -> str:  # fmt: skip
-        """Return a token for a professional ('8' and the RPPS) about a patient (`<system>|<INS>`); raise NoToken.
+        """Return a token for a professional (national id) about a patient (`<system>|<INS>`); raise NoToken.
 
+        Without a patient it is one of every record: of an officer's reviews, of a treating doctor's emergencies.
         `emergency` is {code, text}, exactly with the purposes BTG and ETREAT.
         """
         assertion = self.signed(
             national_id,
             organisation=organisation,
-            patient=patient,
             purpose=purpose,
             auth_time=auth_time or int(time.time()),
+            **({"patient": patient} if patient else {"record": _EVERY_RECORD}),
             **({"emergency": emergency} if emergency else {}),
         )
         return await self._asked({"grant_type": _JWT_BEARER, "assertion": assertion})
@@ -99,7 +101,10 @@ async def token(
     `demo` is what `.carnet/demo.json` holds, `keys_dir` the folder of the applications' keys. `purpose`: the usual one
     when absent; `emergency`: the reason {code, text} of an emergency.
     """
-    about = _insured(demo, as_, for_)
+    every = for_ == _EVERY_RECORD
+    about = "" if every else _insured(demo, as_, for_)
+    if every and as_ not in demo["professionals"]:
+        raise NoToken(f"a token of every record ({_EVERY_RECORD}) is for professionals")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         if as_ in demo["patients"]:
             if purpose or emergency:
@@ -108,7 +113,7 @@ async def token(
         if (professional := demo["professionals"].get(as_)) is not None:
             software = Software.load(session, demo["base"], professional["application"], keys_dir)
             return await software.for_professional(
-                professional["national_id"], professional["organisation"], about,
+                professional["national_id"], professional["organisation"], about or None,
                 purpose=purpose or "TREAT", emergency=emergency,
             )  # fmt: skip
         if (application := demo["applications"].get(as_)) is not None:
@@ -151,7 +156,9 @@ async def _posted(session: aiohttp.ClientSession, url: str, **body: Any) -> str:
 
 def main(
     who: Annotated[str, typer.Argument(metavar="AS", help="A demo patient, professional or application.")],
-    record_of: Annotated[str, typer.Argument(metavar="[FOR]", help="Whose record; oneself when absent.")] = "",
+    record_of: Annotated[
+        str, typer.Argument(metavar="[FOR]", help="Whose record; oneself when absent; 'public' for every record.")
+    ] = "",
     data: Annotated[Path, typer.Option(help="The stack's folder.")] = DATA,
 ) -> None:
     """Print an access token, alone, on standard output."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import aiohttp
 import orjson
@@ -65,7 +66,10 @@ async def test_a_stay_opens_is_told_and_closes(stack: Stack, session: aiohttp.Cl
 
 async def test_a_word_is_ended_by_her_and_reviewed(stack: Stack, session: aiohttp.ClientSession) -> None:
     """Dr Lambert declares her oral consent; she ends it; the hospital's officer answers, and she reads it."""
-    lambert, garde, camille = [await _as(stack, session, each) for each in ("lambert", "garde", "camille")]
+    lambert, camille = [await _as(stack, session, each) for each in ("lambert", "camille")]
+    # An officer has no patient: the token names every record, and opens none.
+    garde = replace(camille, token=await demo.token(stack, "garde", "public"))
+    assert ((await garde.search()).status, (await garde.journal()).status) == (401, 401)
     declared = await lambert.ask("POST", "/consent/care", json={"evidence": "declared"})
     assert declared.status == 202, declared.body
     held = [each for each in (await camille.directives()).json()["care"] if each["who"] == "Dr Morgan Lambert"]

@@ -48,7 +48,7 @@ EQUIVALENT = {
     *(
         f"{rule}: for {each} too"
         for rule in ("heir-asks", "heir")
-        for each in ("prevent", "notify", "declare-care", "announce")
+        for each in ("prevent", "notify", "declare-care", "announce", "amend")
     ),
 }
 # What judging never asks, or does not tell apart; the rules say it all the same, and say it whoever asks.
