@@ -12,16 +12,16 @@ from chassis.roles import Service, background
 from chassis.settings import Settings
 from chassis.web import Check
 from contracts.consent import SealingKeysAnnounced
-from services.consent.api import router
+from services.consent.api.directives import router
+from services.consent.api.emergencies import emergencies_router
+from services.consent.api.fhir import PLACE, fhir_error, fhir_router
+from services.consent.api.heirs import heirs_router
+from services.consent.api.reviews import review_router
+from services.consent.api.rules import rules_router
+from services.consent.api.views import views_router
 from services.consent.bootstrap import Room, bootstrap, desk
-from services.consent.emergencies_api import emergencies_router
-from services.consent.fhir_api import PLACE, fhir_error, fhir_router
-from services.consent.heirs_api import heirs_router
-from services.consent.review_api import review_router
-from services.consent.rules_api import rules_router
 from services.consent.rules_commands import rules_commands
 from services.consent.settings import ConsentSettings
-from services.consent.views_api import views_router
 
 _SWEEP_SECONDS = 60.0
 

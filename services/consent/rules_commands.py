@@ -19,9 +19,9 @@ from services.consent.domain.difference import difference
 from services.consent.domain.entry import Entry
 from services.consent.domain.habilitation import Matrix, TableBroken, official_table, read_table
 from services.consent.domain.rules import Rules
-from services.consent.phrases import when
+from services.consent.french.phrases import when
+from services.consent.french.rules_views import difference_lines, difference_view, matrix_view, rule_lines, rule_view
 from services.consent.ports import OutcomeUnknown, RulesUnsettled, UnknownRules
-from services.consent.rules_views import difference_lines, difference_view, matrix_view, rule_lines, rule_view
 from services.consent.settings import ConsentSettings
 
 Opening = Callable[[ConsentSettings], AbstractAsyncContextManager[Desk]]

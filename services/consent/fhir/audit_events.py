@@ -11,7 +11,7 @@ from services.consent.domain.flow import Action, Actor, Flow
 from services.consent.domain.rules import Rules
 from services.consent.fhir import systems
 from services.consent.fhir.systems import Json, coding, concept
-from services.consent.phrases import entry_view
+from services.consent.french.phrases import entry_view
 
 _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
 _DICOM: Final = "http://dicom.nema.org/resources/ontology/DCM"

@@ -12,7 +12,7 @@ from chassis.limits import Limits
 from chassis.settings import LimitSettings
 from chassis.tokens import TokenVerifier
 from chassis.web import create_app
-from services.consent.api import router
+from services.consent.api.directives import router
 from services.consent.bootstrap import Room
 from services.consent.domain.flow import Action, Actor
 from services.consent.in_force import Archive

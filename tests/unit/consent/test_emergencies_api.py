@@ -11,14 +11,14 @@ from chassis.sealing import Unsealable
 from chassis.tokens import TokenVerifier
 from chassis.web import create_app
 from contracts.identity import EMERGENCY_REASONS
+from services.consent.api.emergencies import emergencies_router
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, Change, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.review import EVERY_RECORD
-from services.consent.emergencies_api import emergencies_router
+from services.consent.french.phrases import entry_view
 from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
-from services.consent.phrases import entry_view
 from services.consent.ports import Fate, OutcomeUnknown, RecordUnknown
 from services.consent.use_cases import read_emergencies
 from services.consent.use_cases.announce import Announce

@@ -20,7 +20,7 @@ from services.consent.domain.representation import Holder, Representation
 from services.consent.fhir.audit_events import audit_event, own_trace
 from services.consent.fhir.capability import capability_statement
 from services.consent.fhir.consents import consent
-from services.consent.phrases import entry_view
+from services.consent.french.phrases import entry_view
 from tests.unit.consent.lives import STEPS, lived
 from tests.unit.consent.people import (
     ABSENT,

@@ -9,7 +9,7 @@ from services.consent.domain.flow import MASKED, NOT_FOR_REPRESENTATIVES, UNANNO
 from services.consent.domain.judging import judge
 from services.consent.domain.record import month_after
 from services.consent.domain.snapshot import dump, load
-from services.consent.phrases import entry_view
+from services.consent.french.phrases import entry_view
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,

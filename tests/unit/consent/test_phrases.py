@@ -10,7 +10,7 @@ import pytest
 from services.consent.domain.entry import Outcome
 from services.consent.domain.flow import Action, Actor, Care, Change, Evidence, Flow, Motive, Reason
 from services.consent.domain.record import Record
-from services.consent.phrases import entry_view, when
+from services.consent.french.phrases import entry_view, when
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,

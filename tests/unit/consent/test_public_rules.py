@@ -15,11 +15,11 @@ from fastapi import FastAPI
 from lxml import html
 
 from chassis.web import create_app
+from services.consent.api.rules import rules_router
 from services.consent.domain.bundle import Bundle
 from services.consent.domain.difference import Cell, difference
-from services.consent.phrases import when
-from services.consent.rules_api import rules_router
-from services.consent.rules_views import difference_lines, difference_view
+from services.consent.french.phrases import when
+from services.consent.french.rules_views import difference_lines, difference_view
 from services.consent.use_cases.compare_rules import CompareRules
 from services.consent.use_cases.read_rules import ReadRules
 from tests.unit.chassis.asgi import Answer, ask

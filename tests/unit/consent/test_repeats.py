@@ -17,9 +17,9 @@ from services.consent.domain.record import Record
 from services.consent.domain.repeating import alike, over_at, repeatable
 from services.consent.domain.rules import Rules
 from services.consent.fhir.audit_events import audit_event
+from services.consent.french.phrases import entry_view
 from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
-from services.consent.phrases import entry_view
 from services.consent.ports import Clock, Fate, OutcomeUnknown
 from services.consent.repeats import Repeats
 from services.consent.use_cases.close_windows import SETTLED_MS, CloseWindows

@@ -13,9 +13,9 @@ from services.consent import consumers, inscribing
 from services.consent.domain.entry import Entry
 from services.consent.domain.record import Record
 from services.consent.domain.representation import Holder, Representation
+from services.consent.french.phrases import entry_view
 from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
-from services.consent.phrases import entry_view
 from services.consent.ports import Fate, RecordUnknown
 from services.consent.use_cases.abandon_deposit import AbandonDeposit
 from services.consent.use_cases.confirm_deposit import ConfirmDeposit

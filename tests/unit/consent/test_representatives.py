@@ -14,7 +14,7 @@ from services.consent.domain.previewing import known_to, scene, see
 from services.consent.domain.record import Record, confidence
 from services.consent.domain.rules import RulesBroken
 from services.consent.domain.viewers import representatives
-from services.consent.phrases import entry_view
+from services.consent.french.phrases import entry_view
 from tests.unit.consent.people import (
     CAMILLE,
     CAREGIVER,

@@ -12,15 +12,15 @@ from fastapi import FastAPI
 from chassis.sealing import Unsealable
 from chassis.tokens import TokenVerifier
 from chassis.web import create_app
-from services.consent import phrases
+from services.consent.api.reviews import review_router
 from services.consent.domain.entry import EMERGENCIES, Entry, Kind, Outcome, Reviewing
 from services.consent.domain.flow import Action, Actor, Care, Reason
 from services.consent.domain.record import Record
 from services.consent.domain.review import DPO, EVERY_RECORD, closing_cause, review_of
+from services.consent.french import phrases
 from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
 from services.consent.ports import Fate, OutcomeUnknown, RecordUnknown
-from services.consent.review_api import review_router
 from services.consent.use_cases.answer_review import AnswerReview
 from services.consent.use_cases.read_reviews import ReadReviews
 from tests.unit.chassis.asgi import Answer, ask

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import Action, Amendment, Flow
-from services.consent.phrases import entry_view
+from services.consent.french.phrases import entry_view
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,

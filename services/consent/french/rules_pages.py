@@ -7,8 +7,8 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from services.consent.phrases import when
-from services.consent.rules_views import delegation_line, effect, other_changes
+from services.consent.french.phrases import when
+from services.consent.french.rules_views import delegation_line, effect, other_changes
 
 _STYLE = """
 body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 48rem; margin: 0 auto; padding: 1rem; }

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from html import escape
 
-from services.consent.phrases import when
+from services.consent.french.phrases import when
 
 _STYLE = """
 body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 48rem; margin: 0 auto; padding: 1rem; }

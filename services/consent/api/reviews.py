@@ -12,7 +12,7 @@ from chassis.web import authenticated
 from services.consent.bootstrap import Room
 from services.consent.domain.review import NotReviewer, OwnAccess
 from services.consent.flows import actor_of
-from services.consent.phrases import entry_view, review_view
+from services.consent.french.phrases import entry_view, review_view
 from services.consent.ports import OutcomeUnknown, RecordUnknown
 from services.consent.use_cases.answer_review import AlreadyAnswered, NoSuchReview
 from services.consent.use_cases.decide import Contended

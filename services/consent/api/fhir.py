@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from chassis.problems import Problem
 from chassis.tokens import AccessToken, patient_digest
 from chassis.web import authenticated
-from services.consent.api import asking, rules_of, tried
+from services.consent.api.calls import asking, rules_of, tried
 from services.consent.bootstrap import Room
 from services.consent.domain.record import Directive
 from services.consent.fhir.audit_events import audit_event, own_trace

@@ -9,7 +9,7 @@ from chassis.tokens import AccessToken
 from chassis.web import authenticated
 from services.consent.bootstrap import Room
 from services.consent.flows import actor_of
-from services.consent.phrases import emergency_view
+from services.consent.french.phrases import emergency_view
 from services.consent.ports import OutcomeUnknown, RecordUnknown, RulesUnsettled
 from services.consent.use_cases.decide import Contended
 

@@ -8,9 +8,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from chassis.problems import Problem
 from services.consent.bootstrap import Room
+from services.consent.french.rules_pages import HEADERS, difference_page, rules_page
+from services.consent.french.rules_views import difference_view, published_view
 from services.consent.ports import RulesUnsettled, UnknownRules
-from services.consent.rules_pages import HEADERS, difference_page, rules_page
-from services.consent.rules_views import difference_view, published_view
 
 _T = TypeVar("_T")
 _Digest = Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{43}$", description="A version's digest.")]

@@ -1,33 +1,24 @@
 """Consent's own interface: directives and journal, each call a flow that is journalled before it is answered."""
 
-from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
+from services.consent.api.calls import asking, rules_of, tried
 from services.consent.bootstrap import Room
-from services.consent.codes_page import HEADERS, codes_page
 from services.consent.domain.codes import MOST_CODES, code_digest
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Care, Change, Evidence
 from services.consent.domain.judging import USUAL_CARE_MS
 from services.consent.domain.record import Directive
-from services.consent.domain.rules import Rules
-from services.consent.flows import actor_of
-from services.consent.own_flows import Asking, Refused
-from services.consent.phrases import entry_view, relation_view
-from services.consent.ports import OutcomeUnknown, RecordUnknown, RulesUnsettled, UnknownRules
-from services.consent.use_cases.change_directives import AlreadyOver, NothingSuch, TooMany
-from services.consent.use_cases.decide import Contended
-from services.consent.use_cases.declare_care import OwnWordTooOften, WrongCode, WrongTime
+from services.consent.french.codes_page import HEADERS, codes_page
+from services.consent.french.phrases import entry_view, relation_view
 
-_T = TypeVar("_T")
 _RPPS_DIGITS, _DAY_MS = 11, 86_400_000
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)  # the journal must be able to say it, in Paris time
 _FHIR_ID = r"^(?:[a-z2-7]{26}-)?[a-z2-7]{26}$"
@@ -226,55 +217,6 @@ def router(room: Room) -> APIRouter:
         }
 
     return routes
-
-
-async def tried(room: Room, work: Awaitable[_T]) -> _T:
-    """Await a use case; its errors become problems."""
-    try:
-        return await work
-    except Refused as refused:
-        raise _refusal(room, refused) from None
-    except NothingSuch as error:
-        raise Problem(404, f"no-such-{error}", f"This record holds no such {error}.") from None
-    except AlreadyOver:
-        raise Problem(422, "already-over", "'until' is past: nothing would change. Name a time to come.") from None
-    except TooMany:
-        raise Problem(409, "too-many-directives", "End some directives before you add another.") from None
-    except WrongTime:
-        raise Problem(422, "care-time", "'until' is past, or further ahead than this evidence may last.") from None
-    except WrongCode:
-        raise Problem(422, "code-wrong", "This code is not valid: ask the patient for another one.") from None
-    except OwnWordTooOften:
-        rule = room.in_force.rules["own-word-too-often"]
-        raise Problem(409, rule.id, rule.sentence, rule=rule.id, law=rule.law) from None
-    except RecordUnknown:
-        raise Problem(503, "record-not-ready", "The record is being opened; try again in a moment.") from None
-    except (OutcomeUnknown, Contended, RulesUnsettled):
-        detail = "Nothing is certain; read your directives again before you retry."
-        raise Problem(503, "consent-unreachable", detail) from None
-
-
-def _refusal(room: Room, refused: Refused) -> Problem:
-    outcome, entry = refused.decided.outcome, refused.decided.entry
-    hers = refused.decided.flow.actor.kind in {"patient", "representative"}
-    told = outcome is not None and (outcome.verdict == "red-line" or hers)
-    if not told or outcome is None or entry is None:
-        return Problem(403, "not-for-you", "Only the person whom the record is about may do this.")
-    rule = room.in_force.judged_by(entry.policies)[outcome.rule]
-    return Problem(403, outcome.verdict, rule.sentence, rule=rule.id, law=rule.law)
-
-
-async def rules_of(room: Room, entry: Entry) -> Rules:
-    """Return the rules that judged an entry; those in force for one that is older than every activation."""
-    try:
-        return await room.archive.rules(entry.policies)
-    except (UnknownRules, RulesUnsettled):
-        return room.in_force.rules
-
-
-def asking(caller: AccessToken) -> Asking:
-    """Return who asks, of which record and why, as the caller's token says it."""
-    return Asking(caller.record, actor_of(caller), caller.purpose, caller.secret)
 
 
 def _directive(each: Directive) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
-from services.consent.api import DirectiveBody, asking, person, tried
+from services.consent.api.calls import asking, tried
+from services.consent.api.directives import DirectiveBody, person
 from services.consent.bootstrap import Room
 from services.consent.domain.flow import Change
-from services.consent.foresight import preview_view, sight_view
+from services.consent.french.foresight import preview_view, sight_view
 
 
 class EndBody(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
-from services.consent.api import asking, tried
+from services.consent.api.calls import asking, tried
 from services.consent.bootstrap import Room
 from services.consent.domain.flow import Motive
 

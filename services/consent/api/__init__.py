@@ -1,0 +1,1 @@
+"""Consent's routes and wire models, a subject a file."""
