@@ -141,7 +141,7 @@ def test_the_rules_and_the_oracle_never_differ() -> None:
 
     search()
     unmet = set(RULES.rules) - {RULE_ERROR, *met}
-    assert len(unmet) <= size(20, 0), unmet
+    assert len(unmet) <= size(len(RULES.rules) // 3, 0), unmet
 
 
 _PEOPLE = st.sampled_from(
