@@ -2,11 +2,16 @@
 
 from collections.abc import AsyncIterator
 
+import hypothesis
 import pytest
 
 from deploy.local import demo
 from deploy.local.machine import Ports
 from deploy.local.stack import Stack
+
+# How long an example takes is not what any test is about: machines are shared.
+hypothesis.settings.register_profile("carnet", deadline=None)
+hypothesis.settings.load_profile("carnet")
 
 
 @pytest.fixture(scope="session")
