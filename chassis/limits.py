@@ -67,8 +67,9 @@ class Limits:
 
     def _buckets(self, token: AccessToken) -> list[tuple[_Bucket, int]]:
         share = "emergency" if token.emergency else token.actor
+        urgent = "emergency" if token.emergency else ""
         found: list[tuple[_Bucket, int]] = [
-            (("application", token.application.id), self._settings.application_per_minute)
+            (("application", token.application.id, urgent), self._settings.application_per_minute),
         ]
         if token.record != EVERY_RECORD:  # which is no record: else all who ask of them all would share one bucket
             found.append((("record", token.record, share), self._settings.record_per_minute))

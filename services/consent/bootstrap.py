@@ -211,7 +211,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
         read_directives=ReadDirectives(flows, ledger, now_ms),
         read_journal=ReadJournal(flows, ledger, journal, now_ms),
         read_traces=ReadTraces(flows, ledger, journal, now_ms, settings.repeats.seconds * 1000),
-        read_reviews=ReadReviews(reviews, journal, inscribe),
+        read_reviews=ReadReviews(reviews, journal, inscribe, now_ms),
         answer_review=AnswerReview(reviews, journal, inscribe),
         read_emergencies=ReadEmergencies(doctors, journal, ledger, inscribe, now_ms),
         announcing=lambda: announcing(mongo, notices, announce, now_ms),

@@ -55,7 +55,8 @@ class Ledger:
         for entry in entries:
             if entry.version > state.version:
                 state.apply(entry)
-        if version > state.version:
+        if version >= state.version:
+            # The newest that changes anything may stand beside the main stream, whose newest was passed over.
             state.advance(version, n)
         while len(self._records) > _REMEMBERED:
             self._records.popitem(last=False)

@@ -32,6 +32,7 @@ _VERSION, _RELEASED = "0.1.0", datetime(2026, 11, 24, tzinfo=UTC)
 # Base64 of the largest document, and room for its metadata.
 _MOST_BODY = MOST_BYTES * 4 // 3 + 1024 * 1024
 _LARGE_BODY = 512 * 1024
+_MOST_FORM = 16 * 1024  # of a search
 _DOCUMENT = re.compile(r"[a-z2-7]{26}")
 _STATUS: dict[Kind, int] = {
     "malformed": 400,
@@ -171,15 +172,17 @@ def router(room: Room) -> APIRouter:  # noqa: C901, PLR0915 - the table of route
 
     @routes.get("/DocumentReference")
     async def search(request: Request) -> Response:
-        return await _search(request, list(request.query_params.multi_items()))
+        return await _search(caller(request), request, [])
 
     @routes.post("/DocumentReference/_search")
     async def search_by_form(request: Request) -> Response:
-        form = parse_qsl((await _body(request)).decode(errors="replace"), keep_blank_values=True)
-        return await _search(request, [*request.query_params.multi_items(), *form])
+        asked = caller(request)
+        form = parse_qsl((await _body(request, _MOST_FORM)).decode(errors="replace"), keep_blank_values=True)
+        return await _search(asked, request, form)
 
-    async def _search(request: Request, parameters: list[tuple[str, str]]) -> Response:
-        read, token = caller(request)
+    async def _search(asked: tuple[AccessToken, str], request: Request, form: list[tuple[str, str]]) -> Response:
+        read, token = asked
+        parameters = [*request.query_params.multi_items(), *form]
         query = parse_query(parameters, strict=prefers_strict(request.headers.get("prefer")))
         if query.patient is not None:
             _require_patient(read, query.patient)
@@ -230,12 +233,12 @@ def _fhir(body: bytes, status: int = 200, headers: dict[str, str] | None = None)
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, FHIR_JSON)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int = _MOST_BODY) -> bytes:
     """Return the body; raise FhirRejected as soon as it is too large."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MOST_BODY:
+        if len(body) > most:
             raise FhirRejected("too-large", _TOO_LARGE)
     return bytes(body)
 

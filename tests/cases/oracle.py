@@ -427,6 +427,7 @@ class Word(NamedTuple):
     subject: str | None
     until: int | None
     members: tuple[str, ...]
+    hers: bool = True
 
 
 class Expected(NamedTuple):
@@ -574,7 +575,7 @@ class Life:
             for_organisation=actor.organisation is not None,
             word_too_often=professional and self._said_too_often(actor.id, now),
             own_stay=flow.action is Action.END_CARE and self._is_its_stay(flow, now),
-            code_holds=care is not None and self._code_holds(care.code, len(self.facts), now),
+            code_holds=care is not None and self._code_holds(care.code, len(self.facts), now, flow.secret),
             short_enough=care is not None and 0 < care.until - now <= _LONGEST[care.evidence],
             **self._spoken_for(flow),
             **more,
@@ -691,15 +692,30 @@ class Life:
             stay = flow.care.evidence == "admission" and flow.actor.organisation
             subject = f"organisation:{flow.actor.organisation}" if stay else f"person:{flow.actor.id}"
             serves = {f"person:{actor.id}", f"organisation:{actor.organisation}"}
-            if subject in serves and not self._blocked_anyhow(actor, place):
+            began_at = f"organisation:{flow.actor.organisation}"
+            if (
+                subject in serves
+                and not self._blocked_anyhow(actor, place)
+                and not self._blocked_since(began_at, place)
+            ):
                 yield each
 
     def _ended(self, declared: Fact) -> bool:
-        """Say whether she, or the establishment, put an end to what was declared."""
-        return any(
+        """Say whether she, or the establishment, ended what was declared; a structure has one stay at a time."""
+        named = any(
             each.allowed and each.flow.change is not None and each.flow.change.ends == declared.id
             for each in self.facts
         )
+        return named or any(
+            each.allowed and self._of_a_stay(each) and self._of_a_stay(declared)
+            and each.flow.actor.organisation == declared.flow.actor.organisation
+            for each in self.facts[self.facts.index(declared) + 1 :]
+        )  # fmt: skip
+
+    @staticmethod
+    def _of_a_stay(told: Fact) -> bool:
+        care = told.flow.care
+        return told.flow.action is Action.END_CARE or (care is not None and care.evidence == "admission")
 
     def _said_too_often(self, who: str, now: int) -> bool:
         """Say whether, since she had a part in it last, his own word alone was taken for hers thrice in thirty days."""
@@ -708,7 +724,7 @@ class Life:
             care, by = each.flow.care, each.flow.actor
             if care is None or each.flow.secret or (by.kind, by.id) != ("professional", who):
                 continue
-            if self._code_holds(care.code, place, each.at):
+            if self._code_holds(care.code, place, each.at, secret=False):
                 said = []
             elif care.evidence in {"declared", "appointment"}:
                 said = [at for at in said if each.at - at < 30 * _DAY]
@@ -730,14 +746,18 @@ class Life:
             for place, each in enumerate(self.facts)
         )
 
-    def _code_holds(self, code: str | None, before: int, now: int) -> bool:
-        made = any(each.kind == "code" and code in each.members for each in self._in_force(now, before))
+    def _code_holds(self, code: str | None, before: int, now: int, secret: bool) -> bool:
+        made = any(
+            each.kind == "code" and code in each.members and (each.hers or not secret)
+            for each in self._in_force(now, before)
+        )
         return (
             made
+            # Shown before it was made, it was somebody's guess.
             and not any(
                 each.flow.care is not None
                 and each.flow.care.code == code
-                and self._code_holds(code, place, each.at)  # shown before it was made, it was somebody's guess
+                and self._code_holds(code, place, each.at, each.flow.secret)
                 for place, each in enumerate(self.facts[:before])
             )
         )
@@ -763,7 +783,15 @@ class Life:
                 for number, (kind, subject) in enumerate(_PRESET_WORDS[change.subject or ""], 1):
                     yield Word(place, f"{each.id}.{number}", kind, subject, None, ())
             else:
-                yield Word(place, each.id, change.kind, change.subject, change.until, change.members)
+                yield Word(
+                    place,
+                    each.id,
+                    change.kind,
+                    change.subject,
+                    change.until,
+                    change.members,
+                    each.flow.actor.kind == "patient",
+                )
 
     def _overtaken(self, word: Word, past: list[Fact]) -> bool:
         general = word.kind in _REPLACED_BY_PRESET or (word.kind, word.subject) == ("oppose-prevention", None)

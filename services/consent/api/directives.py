@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
@@ -39,6 +39,7 @@ _PREFIX = {
     "organisation": "organisation:", "profession": "profession:", "type": "type:", "topic": "topic:", "to": "",
     "preset": "",
 }  # fmt: skip
+_Finess = Annotated[str, Field(pattern=r"^1?[0-9A-Z]{9}$"), AfterValidator(lambda number: number[-9:])]
 _Rpps = Annotated[str, Field(pattern=r"^[0-9]{11,12}$", description="RPPS, or '8' + RPPS.")]
 
 
@@ -52,7 +53,7 @@ class DirectiveBody(BaseModel):
         "close-emergency", "open-hidden", "close", "ask-me", "show-to-representatives", "preset", "oppose-heirs",
     ]  # fmt: skip
     professional: _Rpps | None = None
-    organisation: str | None = Field(default=None, pattern=r"^[0-9A-Z]{9,10}$", description="FINESS.")
+    organisation: _Finess | None = Field(default=None, description="FINESS, or '1' + FINESS.")
     profession: str | None = Field(default=None, pattern=r"^[0-9A-Z]{1,4}$", description="A code of TRE_G15.")
     team: tuple[_Rpps, ...] | None = Field(default=None, min_length=1, max_length=50)
     document: str | None = Field(default=None, pattern=_FHIR_ID, description="Id of a DocumentReference.")

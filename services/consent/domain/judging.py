@@ -82,7 +82,7 @@ def judge(record: Record, flow: Flow, now: int, rules: Rules, new_document: str 
     judged = bench.one(_ABSENT | {"visibility": brought})
     if judged.allowed and flow.deposit is not None:
         return _deposit(record, flow, now, judged, new_document)
-    stream = record.stream_of(flow.change) if flow.change else _home(flow)
+    stream = record.stream_of(flow.change) if flow.change and not flow.secret else _home(flow)
     return Verdict(Outcome(verdict=_verdict(judged), rule=judged.rule, errors=judged.error), stream=stream)
 
 
@@ -245,7 +245,7 @@ def _context(record: Record, flow: Flow, now: int, rules: Rules) -> dict[str, An
         "for_organisation": actor.organisation is not None,
         "own_stay": flow.action is Action.END_CARE and record.stays(flow.change, actor, now),
         "word_too_often": professional and record.word_taken_too_often(actor, now),
-        "code_holds": care is not None and record.code_holds(care.code, now),
+        "code_holds": care is not None and record.code_holds(care.code, now, secret=flow.secret),
         "short_enough": care is not None and now < care.until <= now + MOST_CARE_MS[care.evidence],
     }
 

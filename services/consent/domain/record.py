@@ -107,6 +107,7 @@ class Directive:
     members: tuple[str, ...] = ()
     entry: int = 0  # the version that said it
     stream: str = MAIN  # of the entry that said it
+    hers: bool = True  # she said it herself
 
     def holds(self, now: int) -> bool:
         """Say whether it is in force at a time (ms)."""
@@ -203,6 +204,7 @@ class Record:
     last_change: int = 0  # the newest entry that can change a verdict about what stood before it
     directives: dict[str, Directive] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
+    gone: dict[str, Document] = field(default_factory=dict)  # given up: their streams open as theirs would have
     deposits: dict[tuple[str, str], str] = field(default_factory=dict)  # (organisation, masterIdentifier) -> document
     care: dict[str, Relation] = field(default_factory=dict)
     spent: set[str] = field(default_factory=set)  # digests of one-time codes that were shown
@@ -232,7 +234,7 @@ class Record:
             self._decided(entry, entry.flow, entry.outcome)
 
     def _decided(self, entry: Entry, flow: Flow, outcome: Outcome) -> None:
-        if flow.care and flow.care.code and self.code_holds(flow.care.code, entry.at):
+        if flow.care and flow.care.code and self.code_holds(flow.care.code, entry.at, secret=flow.secret):
             # Used by being shown: a second time it is wrong to everybody, or it would tell the blocked from the others.
             self.spent.add(flow.care.code)
             self.last_change = entry.version
@@ -258,7 +260,7 @@ class Record:
             self._begin_care(entry)
         elif flow.action is Action.END_CARE and flow.change is not None:
             self.last_change = entry.version
-            self.care.pop(flow.change.ends or "", None)
+            self._end_stays(flow.actor)
         elif flow.action is Action.ASK_AS_HEIR and flow.motive is not None:
             self.last_change = entry.version
             self.requests[flow.actor.id] = Request(flow.motive.code, entry.at + HEIR_MS)
@@ -283,7 +285,10 @@ class Record:
         found = {
             each.evidence
             for each in self.care.values()
-            if each.subject in names and each.entry > since and each.holds(now) and (secret or each.stream == MAIN)
+            if each.subject in names
+            and each.entry > since
+            and (secret or each.stream == MAIN)
+            and self._lasts(each, now)
         }
         return next((each for each in EVIDENCE if each in found), "")
 
@@ -292,7 +297,8 @@ class Record:
         if kind not in {"patient", "representative"}:
             return {MAIN}
         hers = {confidence(self.id)} if kind == "patient" else set()
-        return {MAIN} | hers | {each.stream for each in self.documents.values() if not each.absent_to(kind, now)}
+        held = (*self.documents.values(), *self.gone.values())
+        return {MAIN} | hers | {each.stream for each in held if not each.absent_to(kind, now)}
 
     def known_to(self, kind: ActorKind, now: int) -> "Record":
         """Return the state as far as a kind of actor may know of it; it is read, and never folded further."""
@@ -310,6 +316,15 @@ class Record:
         """Return what somebody may do for the person, by their own record; None for who does not represent her."""
         holders = self.represented.holders if self.represented else ()
         return next((each for each in holders if each.holder == holder), None)
+
+    def governed_by(self, actor: Actor) -> bool:
+        """Say whether an actor governs the record: the person, or who may choose for her, as the record says it now."""
+        if actor.kind == "patient":
+            return True
+        held, said = self.held_by(actor.id), self.represented
+        if held is None or said is None or said.deceased or "govern" not in held.scopes:
+            return False
+        return held.role not in {HEIR, "caregiver"} and (held.role != "parent" or said.minor)
 
     def is_heir(self, actor: Actor) -> bool:
         """Say whether an actor acts as an heir, by the record's own state."""
@@ -331,8 +346,10 @@ class Record:
             if change.subject is not None and change.subject in {each.id, f"episode:{each.episode}"}
         ]  # fmt: skip
         # What is shown opens its stream, which is told to everybody.
-        hidden = bool(named) and all(each.secret for each in named) and change.kind != "show-to-representatives"
-        return named[0].stream if hidden else MAIN
+        if change.kind == "show-to-representatives" or not named or not all(each.secret for each in named):
+            return MAIN
+        # With the document, and shown with it; about several, in what is hers for good.
+        return named[0].stream if change.subject == named[0].id else confidence(self.id)
 
     def stays(self, change: Change | None, actor: Actor, now: int) -> bool:
         """Say whether what a change ends is a stay, which lasts, in the structure that an actor acts for."""
@@ -343,13 +360,12 @@ class Record:
 
     def relations(self, now: int) -> list[Relation]:
         """Return what was declared and holds: not over, not ended, and not overtaken by a block."""
-        return [
-            each
-            for each in self.care.values()
-            if each.holds(now)
-            and each.entry
-            > max(self.asked_anew.get(name, 0) for name in (each.subject, f"organisation:{each.organisation}"))
-        ]
+        return [each for each in self.care.values() if self._lasts(each, now)]
+
+    def _lasts(self, relation: Relation, now: int) -> bool:
+        """Say whether a relation holds and no block came since, of whom it serves or of where it began."""
+        names = (relation.subject, f"organisation:{relation.organisation}")
+        return relation.holds(now) and relation.entry > max(self.asked_anew.get(name, 0) for name in names)
 
     def words_of(self, actor: Actor, now: int) -> tuple[int, ...]:
         """Return when a professional took his own word for hers of late, as often as it counts."""
@@ -393,10 +409,14 @@ class Record:
         held = self.directives.get(directive or "")
         return held.kind if held else ""
 
-    def code_holds(self, code: str | None, now: int) -> bool:
-        """Say whether a one-time code (its digest) was made by the patient, is not over and was not used."""
+    def code_holds(self, code: str | None, now: int, *, secret: bool = False) -> bool:
+        """Say whether a one-time code (its digest) was made for the patient, is not over and was not used.
+
+        In secret only one that she made herself: a parent's would open what she keeps from them, and be used up unseen.
+        """
         return code not in self.spent and any(
-            each.kind == "code" and code in each.members and each.holds(now) for each in self.directives.values()
+            each.kind == "code" and code in each.members and each.holds(now) and (each.hers or not secret)
+            for each in self.directives.values()
         )
 
     def _meant(self, kind: str, actor: Actor, now: int, since: int = 0) -> bool:
@@ -441,7 +461,7 @@ class Record:
             self.care = {name: each for name, each in self.care.items() if each.subject != change.subject}
         self.directives[entry.cause] = Directive(
             entry.cause, change.kind, change.subject, entry.at, change.until, change.members,
-            entry=entry.version, stream=entry.stream,
+            entry=entry.version, stream=entry.stream, hers=entry.flow is None or entry.flow.actor.kind == "patient",
         )  # fmt: skip
 
     def _begin_care(self, entry: Entry) -> None:
@@ -452,10 +472,20 @@ class Record:
         # A stay is cared for by all who work there; anything else is between two persons.
         whole = care.evidence == "admission" and actor.organisation
         subject = f"organisation:{actor.organisation}" if whole else f"person:{actor.id}"
+        if whole:
+            self._end_stays(actor)  # said again, it is the same stay
+        self.care = {name: each for name, each in self.care.items() if each.holds(entry.at)}
         self.care[entry.cause] = Relation(
             entry.cause, care.evidence, subject, entry.at, care.until, entry.version, entry.stream,
             who=actor.name, organisation=actor.organisation, place=actor.organisation_name,
         )  # fmt: skip
+
+    def _end_stays(self, actor: Actor) -> None:
+        """End what a structure reported: whoever reports twice, having heard no answer, knows one name of two."""
+        there = f"organisation:{actor.organisation}"
+        self.care = {
+            name: each for name, each in self.care.items() if (each.evidence, each.subject) != ("admission", there)
+        }
 
     def _take_in(self, entry: Entry) -> None:
         flow, outcome = entry.flow, entry.outcome
@@ -492,5 +522,7 @@ class Record:
 
     def _forget(self, document: str, version: int) -> None:
         self.last_change = version
-        self.documents.pop(document, None)
+        if (gone := self.documents.pop(document, None)) is not None and gone.stream != MAIN:
+            self.gone[document] = gone
+        self.directives = {name: each for name, each in self.directives.items() if each.subject != document}
         self.deposits = {name: held for name, held in self.deposits.items() if held != document}

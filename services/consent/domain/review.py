@@ -5,16 +5,19 @@ An emergency is told once an hour, a declared oral consent each time.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from hashlib import sha256
+from typing import Any, Literal
 
 from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Actor
+from services.consent.domain.record import OWN_WORDS
 
 # The profession code of an organisation's data protection officer (GDPR, art. 37).
 DPO = "dpo"
 # Whose token speaks for the whole organisation; any other names the one record that it is about.
 EVERY_RECORD = "public"
-ANSWER_WITHIN_MS = 30 * 86_400_000
+_DAY_MS = 86_400_000
+ANSWER_WITHIN_MS = 30 * _DAY_MS
 ONCE_WITHIN_MS = 3_600_000
 
 
@@ -47,14 +50,19 @@ def review_of(entry: Entry, now: int) -> Review | None:
 
 
 def rests_on_his_word(entry: Entry) -> bool:
-    """Say whether an entry is a professional's declaration that the patient agreed by word of mouth."""
+    """Say whether an entry is a declaration that rests on a professional's own word: oral consent, an appointment."""
     care = entry.flow.care if entry.flow else None
-    return care is not None and care.evidence == "declared"
+    return care is not None and care.evidence in OWN_WORDS
 
 
 def closing_cause(flow: str) -> str:
     """Return the cause of the entry that closes a review: the journal takes it once."""
     return f"reviewed-{flow}"
+
+
+def looking_cause(flow: str, by: Actor, now: int) -> str:
+    """Return the cause of the entry that says that an officer looked: once a day, however often his software asks."""
+    return f"looked-{sha256(f'{flow}:{by.id}:{now // _DAY_MS}'.encode()).hexdigest()[:32]}"
 
 
 def organisation_of(reviewer: Actor) -> str:
@@ -69,8 +77,9 @@ def organisation_of(reviewer: Actor) -> str:
 def told_by_itself(emergencies: Sequence[Entry]) -> bool:
     """Say whether the last of a record's emergency entries is told, or was told with an earlier one.
 
-    `emergencies` are all of them up to it, in the journal's order. The first look of a professional is told, and those
-    that follow it within the hour are not; so the journal alone decides, and whoever asks it decides the same.
+    `emergencies` are all of them up to it, in the journal's order. The first look of a professional for a reason is
+    told, and those that follow it within the hour are not; so the journal alone decides, and whoever asks it decides
+    the same.
     """
     last, told_at, told = emergencies[-1], None, True
     for each in emergencies:
@@ -81,7 +90,7 @@ def told_by_itself(emergencies: Sequence[Entry]) -> bool:
     return told
 
 
-def _asker(entry: Entry) -> tuple[str, str, str | None] | None:
-    # By organisation too: each has an officer of its own.
-    actor = entry.flow.actor if entry.flow else None
-    return (actor.kind, actor.id, actor.organisation) if actor else None
+def _asker(entry: Entry) -> tuple[Any, ...] | None:
+    # By organisation too: each has an officer of its own. And by the reason: another one is another emergency.
+    flow = entry.flow
+    return (flow.actor.kind, flow.actor.id, flow.actor.organisation, flow.purpose, flow.reason) if flow else None

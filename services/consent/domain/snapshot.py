@@ -7,7 +7,7 @@ from services.consent.domain.record import Directive, Document, Record, Relation
 from services.consent.domain.representation import Representation
 
 # Grows with every change of what a fold means or holds: a snapshot of another form is not read.
-FORM = 4
+FORM = 5
 
 
 def dump(record: Record) -> dict[str, Any]:
@@ -19,6 +19,7 @@ def dump(record: Record) -> dict[str, Any]:
         "last_change": record.last_change,
         "directives": [_plain(each) for each in record.directives.values()],
         "documents": [_plain(each) for each in record.documents.values()],
+        "gone": [_plain(each) for each in record.gone.values()],
         "deposits": [[*name, document] for name, document in record.deposits.items()],
         "care": [_plain(each) for each in record.care.values()],
         "spent": sorted(record.spent),
@@ -35,6 +36,7 @@ def load(record: str, held: dict[str, Any]) -> Record | None:
         return None
     directives = [Directive(**each | {"members": tuple(each["members"])}) for each in held["directives"]]
     documents = [Document(**each | {"visibility": tuple(each["visibility"])}) for each in held["documents"]]
+    gone = [Document(**each | {"visibility": tuple(each["visibility"])}) for each in held["gone"]]
     care = [Relation(**each) for each in held["care"]]
     return Record(
         id=record,
@@ -43,6 +45,7 @@ def load(record: str, held: dict[str, Any]) -> Record | None:
         last_change=held["last_change"],
         directives={each.id: each for each in directives},
         documents={each.id: each for each in documents},
+        gone={each.id: each for each in gone},
         deposits={(organisation, name): document for organisation, name, document in held["deposits"]},
         care={each.id: each for each in care},
         spent=set(held["spent"]),

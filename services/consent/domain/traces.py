@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Actor, Flow
@@ -93,7 +94,7 @@ class Questions:
 
     def __init__(self, lasts_ms: int) -> None:
         self._lasts = lasts_ms
-        self._held: list[Entry] = []
+        self._held: dict[tuple[Any, ...], Entry] = {}
 
     def begin(self, at: int) -> int:
         """Return when the window of a time begins (both ms)."""
@@ -101,20 +102,20 @@ class Questions:
 
     def hold(self, asked: Entry) -> None:
         """Take in the next one back: an equal question of its window that came later is shown no more."""
-        self._held = [each for each in self._held if not self._same(each, asked)] + [asked]
+        name = (asked.cause,) if asked.flow is None else (self.begin(asked.at), question(asked.flow))
+        self._held.pop(name, None)
+        self._held[name] = asked
 
     def settled(self, at: int | None = None) -> list[Entry]:
         """Return what stays, now that the journal was read back to a time; all of it where nothing is left to read."""
-        number = 0
-        while number < len(self._held) and (at is None or at < self.begin(self._held[number].at) - CLOCKS_DIFFER_MS):
-            number += 1
-        found, self._held = self._held[:number], self._held[number:]
-        return found
-
-    def _same(self, one: Entry, other: Entry) -> bool:
-        if one.flow is None or other.flow is None or self.begin(one.at) != self.begin(other.at):
-            return False
-        return question(one.flow) == question(other.flow)
+        found = []
+        for name, each in self._held.items():
+            if at is not None and at >= self.begin(each.at) - CLOCKS_DIFFER_MS:
+                break
+            found.append((name, each))
+        for name, _ in found:
+            del self._held[name]
+        return [each for _, each in found]
 
 
 def _first(entry: Entry) -> bool:

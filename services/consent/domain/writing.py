@@ -1,11 +1,17 @@
 """From a verdict to the entries that tell it: one, and one more in each stream that somebody may not read yet."""
 
 from dataclasses import replace
+from hashlib import sha256
 
 from services.consent.domain.entry import MAIN, Entry, leaf_class
 from services.consent.domain.flow import Action, Flow, Motive
 from services.consent.domain.judging import Verdict
 from services.consent.domain.record import Record
+
+
+def _part(flow: Flow, stream: str) -> str:
+    """Return the cause of a part beside the first: it tells nothing of how many others there are."""
+    return sha256(f"{flow.id}:{stream}".encode()).hexdigest()[:32]
 
 
 def entries_of(record: Record, flow: Flow, now: int, verdict: Verdict, policies: str) -> list[Entry]:
@@ -25,7 +31,7 @@ def entries_of(record: Record, flow: Flow, now: int, verdict: Verdict, policies:
         Entry(
             record=record.id,
             version=record.version + 1 + number,
-            cause=f"{flow.id}.{number}" if number else flow.id,
+            cause=_part(flow, stream) if number else flow.id,
             stream=stream,
             n=record.n + 1 if stream == MAIN else 0,
             at=now,

@@ -17,7 +17,7 @@ from services.consent.domain.flow import (
     Flow,
     compact,
 )
-from services.consent.domain.record import Relation
+from services.consent.domain.record import Relation, confidence
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
 
@@ -107,7 +107,7 @@ _OVER = {"care": "l'accès de qui avait déclaré vous soigner"}
 _PRESETS = {"legal": "ce que la loi prévoit", "careful": "prudent", "closed": "fermé"}
 _SHOWN = {Action.LIST: "a vu la liste des documents", Action.READ: "a lu un document"}
 # What an officer reviews, and whether French says "il" of it.
-_REVIEWED = {"emergency": ("l'accès en urgence", True), "declared-care": ("la déclaration d'accord oral", False)}
+_REVIEWED = {"emergency": ("l'accès en urgence", True), "declared-care": ("la déclaration de soins", False)}
 _IN_EMERGENCY = {"BTG": "en urgence, sans accord préalable", "ETREAT": "pour la régulation du SAMU"}
 
 
@@ -152,7 +152,7 @@ def entry_view(entry: Entry, rules: Rules) -> dict[str, Any]:
             "count": outcome.count,
             "refused": dict(outcome.refused),
             "rule": because,
-            "phrase": _phrase(entry.at, flow, outcome, because["sentence"]),
+            "phrase": _phrase(entry, flow, outcome, because["sentence"]),
         }
         | ({"motive": flow.motive.code} if flow.motive else {})
     )
@@ -186,7 +186,10 @@ def review_view(review: Review, access: Entry) -> dict[str, Any]:
         raise ValueError("an access without a flow")
     why = flow.reason
     if flow.care is not None:
-        done = f"a déclaré avoir l'accord oral de la personne, jusqu'au {_until(flow.care.until)}"
+        word = (
+            "un rendez-vous avec la personne" if flow.care.evidence == "appointment" else "l'accord oral de la personne"
+        )
+        done = f"a déclaré avoir {word}, jusqu'au {_until(flow.care.until)}"
         because = "Elle seule peut le confirmer ; elle en a été avertie."
     else:
         done = f"{_SHOWN[flow.action]}, {_IN_EMERGENCY[flow.purpose]}"
@@ -289,7 +292,7 @@ def _who(actor: Actor) -> dict[str, str | None]:
     }
 
 
-def _phrase(at: int, flow: Flow, outcome: Outcome, sentence: str) -> str:
+def _phrase(entry: Entry, flow: Flow, outcome: Outcome, sentence: str) -> str:
     verdict, said = outcome.verdict, (flow.reason.text if flow.reason else None)
     what = _what(flow, outcome.count) if verdict == "allowed" else _wanted(flow)
     purpose = _PURPOSES.get(flow.purpose, f"pour la raison « {flow.purpose} »")
@@ -305,10 +308,10 @@ def _phrase(at: int, flow: Flow, outcome: Outcome, sentence: str) -> str:
         "conflict": "Refusé : un autre contenu porte déjà ce numéro",
     }[verdict]
     what = what.format(have="avez" if flow.actor.kind == "patient" else "a")
-    if flow.secret:
-        purpose += ", en connexion secrète"
+    if flow.secret and entry.stream == confidence(entry.record):
+        purpose += ", en connexion secrète"  # what she shows one day of a document says nothing of the consultation
     reason = f" Raison donnée : « {said} »." if said else ""
-    return f"{when(at).capitalize()}, {named} {what}, {purpose}. {end}. {sentence}{reason}".strip()
+    return f"{when(entry.at).capitalize()}, {named} {what}, {purpose}. {end}. {sentence}{reason}".strip()
 
 
 def _named(actor: Actor) -> str:

@@ -42,8 +42,8 @@ class ChangeDirectives:
         if state is None:
             raise RecordUnknown
         # Who may not govern, or asks for what is hers alone, is judged: what is there or not must not be told first.
-        hers = change.kind != "show-to-representatives" and state.held_by(asking.actor.id) is not None
-        if asking.actor.kind == "patient" or hers:
+        hers = change.kind != "show-to-representatives" or asking.actor.kind == "patient"
+        if hers and state.governed_by(asking.actor):
             known = state.known_to(asking.actor.kind, now)
             change = _named(known, change)
             _require_possible(known, change, now)

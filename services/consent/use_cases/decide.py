@@ -62,6 +62,7 @@ class _Told:
     """What is said of a flow that needs no entry to come; None: nothing, it is dropped."""
 
     decided: Decided | None
+    apart: bool = False  # the parts in streams of their own stand, and the main one is to be written
 
 
 class Decide:
@@ -103,8 +104,8 @@ class Decide:
             raise Contended
         return decided
 
-    async def _decided(self, flow: Flow) -> Decided | None:
-        document, held = _document_id(flow), None
+    async def _decided(self, flow: Flow) -> Decided | None:  # noqa: C901 - one loop: from the state to the entry
+        document, held, told_apart = _document_id(flow), None, False
         for turn in range(_MOST_TURNS):
             record = await self._ledger.current(flow.record)
             faults.point("consent.decide.folded")
@@ -118,7 +119,12 @@ class Decide:
             entries = entries_of(record, flow, now, verdict, rules.digest)
             first = entries[0]
             if turn == 0 and (told := await self._told(flow, verdict, entries)) is not None:
-                return told.decided
+                if not told.apart:
+                    return told.decided
+                told_apart = True
+                continue
+            if told_apart:
+                entries = entries[:1]  # the others stand
             new = _new(first) if document and verdict.outcome.document == document else None
             if new and not held:
                 # The key is durable before the entry that names it; a row without an entry is swept.
@@ -142,9 +148,11 @@ class Decide:
             faults.point("consent.decide.overtaken")
         raise Contended
 
-    async def _told(self, flow: Flow, given: Verdict, entries: list[Entry]) -> _Told | None:
+    async def _told(  # noqa: PLR0911 - each way out is one of ADR 0011
+        self, flow: Flow, given: Verdict, entries: list[Entry]
+    ) -> _Told | None:
         """Tell a flow by an entry that stands: its own, or the first one of its window; None: by an entry to come."""
-        if self._repeats is None or not gives_nothing(flow, given):
+        if self._repeats is None or not (repeatable(entries[0]) if len(entries) > 1 else gives_nothing(flow, given)):
             return None
         like = entries[0]
         window, existing, record = await asyncio.gather(
@@ -158,16 +166,34 @@ class Decide:
         if record.version >= like.version:
             # Something came that this process had not seen: judged on what stands since the flow came (see above).
             given = judge(record, flow, self._clock(), rules)
-            first, *others = entries_of(record, flow, like.at, given, rules.digest)
-            if others or alike(first) != alike(like):
+            entries = entries_of(record, flow, like.at, given, rules.digest)
+            if alike(entries[0]) != alike(like):
                 return None
+        # What is about a secret is an entry whatever becomes of the rest, which must be told as it is without a secret.
+        others = entries[1:]
+        if others and not await self._stand(flow, record, others):
+            return None
         counted = await self._repeats.count(window, flow, like.at)
         if counted is Counted.COUNTED:
             place = {name: window.first[name] for name in ("version", "cause", "n", "at")}
-            return _Told(Decided(flow, replace(like, **place), answer=given.outcome))
+            return _Told(Decided(flow, replace(like, **place), given.released, answer=given.outcome))
         if counted is Counted.OUTDATED:
             await self._in_force.renew(rules)
-        return _Told(None) if counted is Counted.OTHER else None
+        if counted is Counted.OTHER:
+            return _Told(None)
+        return _Told(None, apart=True) if others else None
+
+    async def _stand(self, flow: Flow, record: Record, others: list[Entry]) -> bool:
+        """Insert the parts of a verdict beside a main one that is counted; say whether they stand, once."""
+        stood = await self._journal.by_cause(flow.record, others[0].cause)
+        if stood is not None:  # this question was heard before
+            return stood.flow is not None and stood.flow.digest == flow.digest and record.last_change <= stood.version
+        parts = [replace(each, version=record.version + 1 + at) for at, each in enumerate(others)]
+        if await self._in_streams(parts) is not Fate.STANDS:
+            return False
+        for each in parts:
+            self._ledger.appended(each)
+        return True
 
     async def _inserted(self, entries: list[Entry]) -> Fate:
         """Insert the entries of one verdict, and know them where they stand."""
@@ -177,7 +203,7 @@ class Decide:
         if fate is Fate.STANDS:
             for each in entries:
                 self._ledger.appended(each)
-            if self._repeats is not None and not others and repeatable(first):
+            if self._repeats is not None and repeatable(first):
                 self._repeats.begin(first)
         return fate
 

@@ -1,14 +1,12 @@
 """Read reviews: a data protection officer sees what is owed, and the person sees that he looked."""
 
-from uuid import uuid4
-
 from chassis import faults, logs
 from chassis.sealing import Unsealable
 from services.consent.domain.entry import Entry, Reviewing
 from services.consent.domain.flow import Actor
-from services.consent.domain.review import Review, closing_cause, organisation_of
+from services.consent.domain.review import Review, closing_cause, looking_cause, organisation_of
 from services.consent.inscribing import Inscribe
-from services.consent.ports import Journal, RecordUnknown, Reviews
+from services.consent.ports import Clock, Journal, RecordUnknown, Reviews
 
 _log = logs.get("reviews")
 
@@ -16,8 +14,8 @@ _log = logs.get("reviews")
 class ReadReviews:
     """Returns the open reviews of an officer's own organisation, each with the access that it is about."""
 
-    def __init__(self, reviews: Reviews, journal: Journal, inscribe: Inscribe) -> None:
-        self._reviews, self._journal, self._inscribe = reviews, journal, inscribe
+    def __init__(self, reviews: Reviews, journal: Journal, inscribe: Inscribe, clock: Clock) -> None:
+        self._reviews, self._journal, self._inscribe, self._clock = reviews, journal, inscribe, clock
 
     async def __call__(
         self, by: Actor, record: str, after: tuple[int, str] | None, limit: int
@@ -34,7 +32,8 @@ class ReadReviews:
                 continue
             # The entry comes first: what is shown stands in the person's journal, even where the answer is lost.
             looked = Reviewing(review.flow, access.at, by, of=access.announces or "emergency")
-            await self._inscribe(review.record, uuid4().hex, "looked-at-review", "request", reviewing=looked)
+            cause = looking_cause(review.flow, by, self._clock())
+            await self._inscribe(review.record, cause, "looked-at-review", "request", reviewing=looked)
             faults.point("consent.review.looked")
             shown.append((review, access))
         return shown, owed[-1] if len(owed) == limit else None

@@ -96,7 +96,7 @@ EMERGENCY = {"purpose": "BTG", "emergency": Emergency(code="other", text="becaus
 @pytest.mark.parametrize(
     ("scope", "free", "bound"),
     [
-        ("application", [SOFTWARE], [PROFESSIONAL, {"record": OTHER}, PATIENT, EMERGENCY]),
+        ("application", [SOFTWARE, EMERGENCY], [PROFESSIONAL, {"record": OTHER}, PATIENT]),
         ("professional", [PROFESSIONAL, PATIENT, EMERGENCY], [SOFTWARE, {"record": OTHER}]),
         ("record", [{"record": OTHER}, PATIENT, PARENT, EMERGENCY], [SOFTWARE, PROFESSIONAL]),
     ],

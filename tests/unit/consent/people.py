@@ -40,6 +40,7 @@ HOSPITAL = Actor(
 PARENT = Actor("representative", OTHER_RECORD, "Alex Exemple", "portail", "Portail", "patient-frontend")
 OTHER_PARENT = replace(PARENT, id="carnetexamplerecordcccc234", name="Dominique Exemple")
 CAREGIVER = replace(PARENT, id="carnetexamplerecorddddd234", name="Noa Exemple")
+HIDDEN: Final = "INVISIBLE_REPRESENTANTS_LEGAUX"
 SCOPES: Final = ("read", "govern", "deposit", "journal")
 
 PERSON, ORGANISATION = f"person:{MOREAU.id}", f"organisation:{MOREAU.organisation}"

@@ -50,14 +50,14 @@ class Office:
     """Officers' routes on ports in memory."""
 
     def __init__(self, journal: MemoryJournal | None = None) -> None:
-        self.journal, self.reviews = journal or MemoryJournal(), MemoryReviews()
+        self.journal, self.reviews, self.ahead = journal or MemoryJournal(), MemoryReviews(), 0
         for record in (RECORD, OTHER_RECORD):
             self.journal.entries[record] = [opening(record)]
         verifier = TokenVerifier()
         verifier.use({"keys": [KEY.as_dict(private=False)]})
         room: Any = SimpleNamespace(verifier=verifier, in_force=Unchanging(RULES))
         inscribe = Inscribe(Ledger(self.journal, MemorySnapshots()), self.journal, Unchanging(RULES), now_ms)
-        room.read_reviews = ReadReviews(self.reviews, self.journal, inscribe)
+        room.read_reviews = ReadReviews(self.reviews, self.journal, inscribe, lambda: now_ms() + self.ahead)
         room.answer_review = AnswerReview(self.reviews, self.journal, inscribe)
         self.app: FastAPI = create_app("consent", [review_router(room)], {})
 
@@ -136,7 +136,7 @@ async def test_an_officer_reviews_an_oral_agreement_that_was_declared(office: Of
     assert "a déclaré avoir l'accord oral de la personne, jusqu'au 28 mai 2026" in seen["phrase"]
     assert "« »" not in seen["phrase"]
     assert "motif" not in seen["phrase"].lower()
-    about = "la déclaration d'accord oral du 28 mai 2026"
+    about = "la déclaration de soins du 28 mai 2026"
     assert f"a examiné {about}" in phrases.entry_view(office.last(), RULES)["phrase"]
     assert await office.answer(declared) == (201, None)
     assert f"a répondu sur {about}" in phrases.entry_view(office.last(), RULES)["phrase"]
@@ -158,10 +158,13 @@ async def test_an_officer_learns_nothing_of_the_record(office: Office) -> None:
 
 
 async def test_each_look_is_an_entry_before_it_is_shown(office: Office) -> None:
-    """The person reads who looked, at which access; looking twice is two entries, and a class like any request's."""
+    """The person reads who looked, at which access, once a day; and the class is like any request's."""
     access = office.access()
     for _ in range(2):
         await office.listed()
+    assert office.kinds() == ["opened", "decision", "looked-at-review"]
+    office.ahead += 86_400_000
+    await office.listed()
     assert office.kinds() == ["opened", "decision", "looked-at-review", "looked-at-review"]
     looked = office.last()
     assert (looked.leaf_class, looked.announces) == ("request", None)
