@@ -489,15 +489,22 @@ class Life:
             secret -= {each for each, verdict in said if verdict.allowed} - kept
         open_, apart = [one for one in said if one[0] not in secret], [one for one in said if one[0] in secret]
         parts = [open_] if open_ or whole or not apart else []
-        told = [self._summed(part, flow, now) for part in [*parts, *([one] for one in apart)]]
+        told = [self._summed(part, flow, now, whole) for part in parts]
+        told += [self._summed([one], flow, now) for one in apart]
         first = next((each for each in told if each.verdict == "allowed"), told[0])
         return first._replace(documents=tuple(name for each in told for name in each.documents))
 
-    def _summed(self, said: list[tuple[str, Said]], flow: Flow, now: int) -> Expected:
-        """Return what one entry says of several documents; of none, whether there might be something to see."""
+    def _summed(self, said: list[tuple[str, Said]], flow: Flow, now: int, whole: bool = False) -> Expected:
+        """Return what one entry says of several documents; of none, whether there might be something to see.
+
+        A glass that was broken is broken, though there was nothing that could be seen behind it.
+        """
+        alone = decide(self._empty(flow, now))
         if not said:
-            alone = decide(self._empty(flow, now))
             return Expected(self._verdict(alone), alone.rule, (), ())
+        if whole and alone.rule in {"break-glass", "samu"} and not any(verdict.allowed for _, verdict in said):
+            reasons = Counter(verdict.rule for _, verdict in said)
+            return Expected("allowed", alone.rule, (), tuple(sorted(reasons.items())))
         allowed = tuple(each for each, verdict in said if verdict.allowed)
         refused = Counter(verdict.rule for _, verdict in said if not verdict.allowed)
         reason = min((verdict for _, verdict in said), key=lambda each: (not each.allowed, each.rule not in _NEVER))

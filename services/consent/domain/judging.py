@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from services.consent.domain.entry import MAIN, Outcome
+from services.consent.domain.entry import EMERGENCIES, MAIN, Outcome
 from services.consent.domain.flow import MOTIVES, NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Action, Actor, Flow
 from services.consent.domain.record import Document, Record, confidence, traits
 from services.consent.domain.rules import Judgement, Rules
@@ -137,7 +137,7 @@ class _Bench:
             # take a time by which he could tell that they are there.
             apart = [each for each in apart if each[1].verdict == "allowed"]
         known = [each for each in asked if each not in reserved]
-        outcome, released = self._outcome(known)
+        outcome, released = self._outcome(known, whole=not self._flow.documents)
         all_reserved = bool(reserved) and bool(self._flow.documents) and not known
         return Verdict(
             None if all_reserved else outcome,
@@ -146,7 +146,7 @@ class _Bench:
             reserved=tuple(Reserved(document, said) for document, said, _ in apart),
         )
 
-    def _outcome(self, asked: list[Document | None]) -> tuple[Outcome, list[Document]]:
+    def _outcome(self, asked: list[Document | None], *, whole: bool = False) -> tuple[Outcome, list[Document]]:
         allowed: list[Document] = []
         refused: Counter[str] = Counter()
         judged: list[Judgement] = []
@@ -157,9 +157,11 @@ class _Bench:
                 allowed.append(document.amended(self._flow.amendment) if self._flow.amendment else document)
             else:
                 refused[found.rule] += 1
-        if not judged:  # nothing there: is the asker one who might see something?
+        # Whoever breaks the glass has opened the record, whatever it shows him: so it is told and reviewed.
+        broken = whole and not allowed and self._flow.action is Action.LIST and self._flow.purpose in EMERGENCIES
+        if not judged or broken:  # nothing there for him: is the asker one who might see something?
             labels = (NOT_FOR_REPRESENTATIVES,) if self._flow.secret else ()
-            judged = [self.one({**_ABSENT, "exists": True, "habilitated": True, "visibility": labels})]
+            judged.append(self.one({**_ABSENT, "exists": True, "habilitated": True, "visibility": labels}))
         first = next((each for each in judged if each.allowed), None)
         # A red line outweighs any other reason to refuse.
         reason = first or next((each for each in judged if each.red_line), judged[0])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.consent.domain.entry import MAIN
-from services.consent.domain.flow import Action, Care, Change
+from services.consent.domain.flow import Action, Care, Change, Reason
 from services.consent.domain.record import confidence
 from services.consent.fhir.audit_events import audit_event
 from services.consent.french.phrases import entry_view
@@ -106,6 +106,19 @@ async def test_a_repeat_of_what_was_counted_and_shown_is_answered_again() -> Non
     assert len(bench.entries) == before + 1
     keys = [[held.key for held in each.released] for each in answers]
     assert keys[0] == keys[1] != []
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_glass_that_shows_nothing_is_broken_all_the_same(*, masked: bool) -> None:
+    """All is masked, or nothing is there, but for a result that she may not know of: it is told all the same."""
+    book = Book()
+    if masked:
+        book.deposit(paper("open", visibility=("MASQUE_PS",)), by=COLLEAGUE)
+    book.deposit(paper("s", visibility=(UNTOLD,)), by=COLLEAGUE)
+    why = {"purpose": "BTG", "reason": Reason("unconscious", "Trouvé inconscient."), "auth_time": book.now // 1000}
+    at = len(book.entries)
+    book.ask(flow(PETIT, Action.LIST, **why))
+    assert [each.announces for each in book.entries[at:]] == ["emergency", None]
 
 
 @pytest.mark.parametrize("action", [Action.END_CARE, Action.CHANGE_DIRECTIVES])
