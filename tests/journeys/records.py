@@ -13,7 +13,16 @@ from joserfc.jwk import OKPKey
 
 from chassis import kafka
 from chassis.settings import KafkaSettings
-from chassis.tokens import AccessToken, Application, Organisation, Representative, issue, patient_digest, signing_jwk
+from chassis.tokens import (
+    EVERY_RECORD,
+    AccessToken,
+    Application,
+    Organisation,
+    Representative,
+    issue,
+    patient_digest,
+    signing_jwk,
+)
 from chassis.trust import AnnouncedKeys
 from contracts.fact import Fact
 from contracts.identity import Holder, RecordOpened, RepresentationChanged
@@ -78,7 +87,10 @@ class Opened:
             "exp": now + 300,
             "jti": secrets.token_hex(8),
         }
-        return AccessToken(**(said | claims | other))
+        said |= claims | other
+        if said["record"] == EVERY_RECORD:
+            said["patient"] = ""
+        return AccessToken(**said)
 
     def caller(self, claims: dict[str, Any], **other: Any) -> Caller:
         """Return software with such a token."""

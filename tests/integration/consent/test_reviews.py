@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.consent.domain.flow import Change
-from services.consent.domain.review import DPO
+from services.consent.domain.review import DPO, EVERY_RECORD
 from tests.integration.consent.announcers import Site, nothing_due
 from tests.integration.consent.processes import fresh_record
 from tests.integration.observing import eventually
@@ -47,9 +47,9 @@ async def test_from_the_emergency_to_the_answer_that_the_person_reads(site: Site
         assert await _owed(site, OTHERS_OFFICER) == []
         path = f"/consent/reviews/{access}/answer"
         assert (await site.ask(OTHERS_OFFICER, "POST", path, ANSWER))[0] == 404
-        for stranger in (MOREAU, replace(CAMILLE, id=record)):
-            assert (await site.ask(stranger, "GET", "/consent/reviews"))[0] == 403
-            assert (await site.ask(stranger, "POST", path, ANSWER))[0] == 403
+        for stranger, of in ((MOREAU, EVERY_RECORD), (replace(CAMILLE, id=record), record)):
+            assert (await site.ask(stranger, "GET", "/consent/reviews", record=of))[0] == 403
+            assert (await site.ask(stranger, "POST", path, ANSWER, record=of))[0] == 403
         assert await _owed(site) == [access]
         answers = await asyncio.gather(*(site.ask(OFFICER, "POST", path, ANSWER) for _ in range(4)))
         assert sorted(status for status, _ in answers) == [201, 409, 409, 409]
