@@ -408,7 +408,8 @@ def _a_month_is_over(since: int, now: int) -> bool:
 class Fact(NamedTuple):
     """Something that happened, in the order of the journal: a deposit, a word of hers, an end, a declaration.
 
-    `flow` is what was allowed (of a declaration also what was refused: a code that was shown is used).
+    `flow` is what was allowed (of a declaration also what was refused: a code that was shown is used), `documents` for
+    which of those that it names.
     """
 
     at: int
@@ -416,6 +417,7 @@ class Fact(NamedTuple):
     flow: Flow
     allowed: bool
     document: str = ""
+    documents: tuple[str, ...] = ()
 
 
 class Word(NamedTuple):
@@ -628,7 +630,7 @@ class Life:
 
     def _labels(self, held: Fact, now: int) -> frozenset[str]:
         labels = frozenset(held.flow.deposit.visibility if held.flow.deposit else ())
-        about = [each.flow for each in self.facts if each.allowed and held.document in each.flow.documents]
+        about = [each.flow for each in self.facts if each.allowed and held.document in each.documents]
         announced = any("INVISIBLE_PATIENT" in self._opens(each) for each in about)
         for each in about:
             if each.amendment is not None:

@@ -292,7 +292,8 @@ class _Lived:
             assert tuple(each.id for each in verdict.released) == expected.documents
         allowed = outcome.verdict == "allowed"
         if allowed or asked.care:
-            self.life.facts.append(Fact(self.book.now, asked.id, asked, allowed, outcome.document or ""))
+            about = outcome.document or ""
+            self.life.facts.append(Fact(self.book.now, asked.id, asked, allowed, about, expected.documents))
 
     def _deposit(  # noqa: PLR0917 - a step's parts, in their order
         self, actor: Actor, number: int, content: str, label: str, kind: str, episode: str | None
@@ -420,3 +421,14 @@ def test_a_record_and_its_past_never_differ(steps: list[tuple[Any, ...]]) -> Non
     lived = _Lived()
     for step in steps:
         lived.take(step)
+
+
+def test_of_two_labels_asked_at_once_only_what_was_allowed_is_changed() -> None:
+    """An amendment that names another's document beside one's own changes one's own: a life that the campaign found."""
+    lived = _Lived()
+    lived.take(("deposit", MOREAU, 3, "a", "", _TYPES[0], None))
+    for step in (("amend", MOREAU, at, Amendment(("MASQUE_PS",), ()), False) for at in (0, 1, 2)):
+        lived.take(step)
+    asked = flow(MOREAU, Action.AMEND, *lived.book.record.documents, amendment=Amendment((), ("MASQUE_PS",)))
+    lived._put(asked)
+    lived.take(("pass", HOUR))
