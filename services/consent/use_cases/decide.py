@@ -11,6 +11,7 @@ import asyncio
 import random
 from base64 import b32encode
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import urandom
 from weakref import WeakValueDictionary
@@ -59,10 +60,13 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is said of a flow that needs no entry to come; None: nothing, it is dropped."""
+    """What is said of a flow that needs no entry to come; None: nothing, it is dropped.
+
+    `apart`: its parts in streams of their own stand, and the main one is still to be written.
+    """
 
     decided: Decided | None
-    apart: bool = False  # the parts in streams of their own stand, and the main one is to be written
+    apart: tuple[Entry, ...] = ()
 
 
 class Decide:
@@ -105,7 +109,8 @@ class Decide:
         return decided
 
     async def _decided(self, flow: Flow) -> Decided | None:  # noqa: C901 - one loop: from the state to the entry
-        document, held, told_apart = _document_id(flow), None, False
+        document, held = _document_id(flow), None
+        apart: tuple[Entry, ...] = ()
         for turn in range(_MOST_TURNS):
             record = await self._ledger.current(flow.record)
             faults.point("consent.decide.folded")
@@ -121,16 +126,17 @@ class Decide:
             if turn == 0 and (told := await self._told(flow, verdict, entries)) is not None:
                 if not told.apart:
                     return told.decided
-                told_apart = True
+                apart = told.apart
                 continue
-            if told_apart:
-                entries = entries[:1]  # the others stand
+            # What came since the parts were written would be given away without an entry.
+            other = bool(apart) and not _same_parts(entries[1:], apart)
+            entries = entries[:1] if apart else entries
             new = _new(first) if document and verdict.outcome.document == document else None
             if new and not held:
                 # The key is durable before the entry that names it; a row without an entry is swept.
                 held = await self._hold((flow.record, new))
                 faults.point("consent.decide.held")
-            if self._late(flow):
+            if self._late(flow) or other:
                 return None
             fate = await self._inserted(entries)
             if fate is Fate.STANDS:
@@ -170,9 +176,9 @@ class Decide:
             if alike(entries[0]) != alike(like):
                 return None
         # What is about a secret is an entry whatever becomes of the rest, which must be told as it is without a secret.
-        others = entries[1:]
-        if others and not await self._stand(flow, record, others):
-            return None
+        others = tuple(entries[1:])
+        if others and (stands := await self._stand(flow, record, others)) is not True:
+            return None if stands is None else _Told(None)
         counted = await self._repeats.count(window, flow, like.at)
         if counted is Counted.COUNTED:
             place = {name: window.first[name] for name in ("version", "cause", "n", "at")}
@@ -181,16 +187,20 @@ class Decide:
             await self._in_force.renew(rules)
         if counted is Counted.OTHER:
             return _Told(None)
-        return _Told(None, apart=True) if others else None
+        return _Told(None, apart=others) if others else None
 
-    async def _stand(self, flow: Flow, record: Record, others: list[Entry]) -> bool:
-        """Insert the parts of a verdict beside a main one that is counted; say whether they stand, once."""
-        stood = await self._journal.by_cause(flow.record, others[0].cause)
-        if stood is not None:  # this question was heard before
-            return stood.flow is not None and stood.flow.digest == flow.digest and record.last_change <= stood.version
+    async def _stand(self, flow: Flow, record: Record, others: tuple[Entry, ...]) -> bool | None:
+        """Insert the parts of a verdict beside a main one that is counted; say whether these very parts stand.
+
+        None: they do not yet, because somebody else wrote into the record.
+        """
+        found = await asyncio.gather(*(self._journal.by_cause(flow.record, each.cause) for each in others))
+        if stood := [each for each in found if each is not None]:  # this question was heard before
+            mine = all(each.flow is not None and each.flow.digest == flow.digest for each in stood)
+            return mine and _same_parts(others, stood) and record.last_change <= stood[0].version
         parts = [replace(each, version=record.version + 1 + at) for at, each in enumerate(others)]
         if await self._in_streams(parts) is not Fate.STANDS:
-            return False
+            return None
         for each in parts:
             self._ledger.appended(each)
         return True
@@ -250,6 +260,11 @@ class Decide:
 
     def _late(self, flow: Flow) -> bool:
         return flow.deadline_ms is not None and self._clock() >= flow.deadline_ms
+
+
+def _same_parts(ones: Sequence[Entry], others: Sequence[Entry]) -> bool:
+    """Say whether two sets of parts are the same, each with the same outcome: whose keys it gives is in it."""
+    return [(each.cause, each.outcome) for each in ones] == [(each.cause, each.outcome) for each in others]
 
 
 def _document_id(flow: Flow) -> str:

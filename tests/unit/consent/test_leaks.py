@@ -11,6 +11,7 @@ from services.consent.domain.record import confidence
 from services.consent.fhir.audit_events import audit_event
 from services.consent.french.phrases import entry_view
 from services.consent.ledger import Ledger
+from services.consent.ports import Counted
 from tests.unit.consent.memory import MemorySnapshots
 from tests.unit.consent.people import (
     CAMILLE,
@@ -106,6 +107,33 @@ async def test_a_repeat_of_what_was_counted_and_shown_is_answered_again() -> Non
     assert len(bench.entries) == before + 1
     keys = [[held.key for held in each.released] for each in answers]
     assert keys[0] == keys[1] != []
+
+
+@pytest.mark.parametrize("meanwhile", ["between", "again"])
+async def test_no_key_is_given_that_no_entry_allows(meanwhile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another secret comes while a refusal is counted, or before its question is heard again: its key stays in."""
+    bench = Bench()
+    await bench.ask(COLLEAGUE, Action.DEPOSIT, deposit=paper("open"))
+    await bench.ask(PETIT, Action.DEPOSIT, deposit=paper("one", visibility=(UNTOLD,)))
+    await bench.ask(PETIT, Action.LIST)
+    asked, late = flow(PETIT, Action.LIST), bench.decider()
+    if meanwhile == "again":
+        assert len((await bench.decider().one(asked)).released) == 1
+        await bench.ask(PETIT, Action.DEPOSIT, deposit=paper("two", visibility=(UNTOLD,)))
+    else:  # the window is over just when it is to be counted, and the second secret came since
+
+        async def over(*_: Any) -> Counted:
+            await bench.ask(PETIT, Action.DEPOSIT, deposit=paper("two", visibility=(UNTOLD,)))
+            return Counted.OVER
+
+        monkeypatch.setattr(bench.windows, "count", over)
+    answer = await late(asked)
+    given = {each.document.id for each in answer.released} if answer else set()
+    told = {
+        name for each in bench.entries if each.flow and each.flow.id == asked.id and each.outcome
+        for name in (each.outcome.allowed or (each.flow.documents if each.outcome.verdict == "allowed" else ()))
+    }  # fmt: skip
+    assert given <= told
 
 
 @pytest.mark.parametrize("masked", [True, False])
