@@ -146,21 +146,10 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     projection = IdentityProjection(
         beats, letters.aside, int(settings.projection.stale_seconds * 1000), clock=now_ms, monotonic=time.monotonic
     )
-    stores = (
-        record_keys,
-        journal,
-        windows,
-        snapshots,
-        document_keys,
-        reviews,
-        doctors,
-        bundles,
-        outbox,
-        letters,
+    for each in (
+        record_keys, journal, windows, snapshots, document_keys, reviews, doctors, beats, bundles, outbox, letters,
         relay,
-        beats,
-    )
-    for each in stores:
+    ):  # fmt: skip
         await each.prepare()
     activations, archive = Activations(journal, bundles), Archive(bundles)
     in_force = RulesInForce(activations, archive)
@@ -181,7 +170,7 @@ async def _room(settings: ConsentSettings, mongo: Mongo) -> Room:
     repeats = Repeats(windows, settings.repeats.seconds * 1000)
     decide = Decide(ledger, journal, document_keys, in_force, now_ms, repeats=repeats)
     flows, inscribe = OwnFlows(decide, projection), Inscribe(ledger, journal, in_force, now_ms)
-    change_directives = ChangeDirectives(flows, ledger, now_ms)
+    change_directives = ChangeDirectives(flows, ledger, in_force, now_ms)
     notices = MongoNotices(mongo, outbox, reviews, doctors)
     announce, acquaintances = Announce(notices, journal, ledger, now_ms), Acquaintances(journal)
     consuming = Consuming("consent", settings.kafka, letters, settings.instance)

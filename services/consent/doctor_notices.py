@@ -6,7 +6,7 @@ from typing import Any
 
 from chassis.mongo import Mongo, Session
 from chassis.sealing import b64, derive
-from services.consent.domain.review import EVERY_RECORD
+from chassis.tokens import EVERY_RECORD
 from services.consent.domain.treating_doctor import DoctorNotice
 from services.consent.in_force import PUBLIC
 from services.consent.ports import RecordKeys

@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 
 from chassis import logs
+from chassis.tokens import EVERY_RECORD
 from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Action, Actor, Flow
 from services.consent.domain.judging import judge
@@ -17,7 +18,7 @@ from services.consent.domain.record import Record
 from services.consent.domain.rules import Rules, RulesBroken
 from services.consent.ports import Bundles, Journal, RulesUnsettled, UnknownRules
 
-PUBLIC = "public"  # the record of what concerns everybody
+PUBLIC = EVERY_RECORD  # the record of what concerns everybody: no flow is about it
 _REMEMBERED = 32
 _log = logs.get("rules")
 

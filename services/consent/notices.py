@@ -11,11 +11,12 @@ from chassis import faults, logs
 from chassis.mongo import DatabaseError, Mongo, Session
 from chassis.outbox import Outbox
 from chassis.sealing import canonical, derive, encrypt
+from chassis.tokens import EVERY_RECORD
 from contracts.consent import AccessAnnounced, DocumentRevealed
 from contracts.fact import Fact
 from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.entry import Reviewing
-from services.consent.domain.review import EVERY_RECORD, Review
+from services.consent.domain.review import Review
 from services.consent.domain.treating_doctor import DoctorNotice
 from services.consent.ports import Clock, Due, RecordKeys
 from services.consent.store import MongoJournal

@@ -51,23 +51,8 @@ class OwnFlows:
     ) -> Decided:  # fmt: skip
         """Return the decision that allows; raise Refused, RecordUnknown, Contended or OutcomeUnknown."""
         started = time.perf_counter()
-        what = {name: compact(each) for name, each in (("change", change), ("care", care), ("motive", motive)) if each}
-        said = {"record": asking.record, "action": action, "documents": list(documents), **what}
         decided = await self._decide.one(
-            Flow(
-                id=uuid4().hex,
-                digest=digest(canonical(said)),
-                record=asking.record,
-                action=action,
-                purpose=asking.purpose,
-                actor=asking.actor,
-                documents=documents,
-                change=change,
-                care=care,
-                motive=motive,
-                secret=asking.secret,
-                stale=asking.actor.kind == "representative" and self._projection.stale(asking.record),
-            )
+            self.asked(asking, action, change, care=care, documents=documents, motive=motive)
         )
         tell(decided, started)
         if decided.outcome is None:
@@ -75,3 +60,25 @@ class OwnFlows:
         if decided.outcome.verdict != "allowed":
             raise Refused(decided)
         return decided
+
+    def asked(
+        self, asking: Asking, action: Action, change: Change | None = None, *, care: Care | None = None,
+        documents: tuple[str, ...] = (), motive: Motive | None = None,
+    ) -> Flow:  # fmt: skip
+        """Return the flow that would be decided."""
+        what = {name: compact(each) for name, each in (("change", change), ("care", care), ("motive", motive)) if each}
+        said = {"record": asking.record, "action": action, "documents": list(documents), **what}
+        return Flow(
+            id=uuid4().hex,
+            digest=digest(canonical(said)),
+            record=asking.record,
+            action=action,
+            purpose=asking.purpose,
+            actor=asking.actor,
+            documents=documents,
+            change=change,
+            care=care,
+            motive=motive,
+            secret=asking.secret,
+            stale=asking.actor.kind == "representative" and self._projection.stale(asking.record),
+        )

@@ -4,8 +4,8 @@ import secrets
 import time
 from typing import Any
 
-from chassis.tokens import Emergency, Organisation
-from services.consent.domain.review import DPO, EVERY_RECORD
+from chassis.tokens import EVERY_RECORD, Emergency, Organisation
+from services.consent.domain.review import DPO
 from services.notifications.domain import SENTENCES, SENTENCES_FOR_ANOTHER, Kind
 from tests.integration.observing import eventually
 from tests.journeys.records import PATIENT, Opened, doctor

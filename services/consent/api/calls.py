@@ -1,7 +1,9 @@
-"""What every call has in common: who asks, what an error becomes, by which rules an entry speaks."""
+"""What calls have in common: who asks, where a page begins, what an error becomes, by which rules an entry speaks."""
 
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from fastapi import Query
 
 from chassis.problems import Problem
 from chassis.tokens import AccessToken
@@ -16,6 +18,14 @@ from services.consent.use_cases.decide import Contended
 from services.consent.use_cases.declare_care import OwnWordTooOften, WrongCode, WrongTime
 
 _T = TypeVar("_T")
+Cursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,16}\.[0-9a-f]{32}$", description="From `next`.")]
+Count = Annotated[int, Query(alias="_count", ge=1, le=50)]
+
+
+def place(cursor: str | None) -> tuple[int, str] | None:
+    """Return where a page begins, (time in ms, flow), from what the page before it gave as `next`."""
+    at, _, flow = (cursor or "").partition(".")
+    return (int(at), flow) if cursor else None
 
 
 async def tried(room: Room, work: Awaitable[_T]) -> _T:

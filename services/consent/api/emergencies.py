@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 
 from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
+from services.consent.api.calls import Count, Cursor, place
 from services.consent.bootstrap import Room
 from services.consent.flows import actor_of
 from services.consent.french.phrases import emergency_view
@@ -23,13 +24,11 @@ def emergencies_router(room: Room) -> APIRouter:
     @routes.get("/emergencies")
     async def emergencies(
         caller: Token,
-        before: Annotated[str | None, Query(pattern=r"^[0-9]{1,16}\.[0-9a-f]{32}$", description="From `next`.")] = None,
-        count: Annotated[int, Query(alias="_count", ge=1, le=50)] = 20,
+        before: Cursor = None,
+        count: Count = 20,
     ) -> dict[str, Any]:
-        at, _, flow = (before or "").partition(".")
-        behind = (int(at), flow) if before else None
         try:
-            found, more = await room.read_emergencies(actor_of(caller), caller.record, behind, count)
+            found, more = await room.read_emergencies(actor_of(caller), caller.record, place(before), count)
         except (OutcomeUnknown, Contended, RecordUnknown, RulesUnsettled):
             # Nothing is shown of which the person's journal may not say that it was.
             raise Problem(503, "consent-unreachable", "Nothing is certain; ask again in a moment.") from None

@@ -3,12 +3,13 @@
 from collections.abc import Awaitable
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from chassis.problems import Problem
 from chassis.tokens import AccessToken
 from chassis.web import authenticated
+from services.consent.api.calls import Count, Cursor, place
 from services.consent.bootstrap import Room
 from services.consent.domain.review import NotReviewer, OwnAccess
 from services.consent.flows import actor_of
@@ -40,12 +41,10 @@ def review_router(room: Room) -> APIRouter:
     @routes.get("")
     async def owed(
         caller: Token,
-        after: Annotated[str | None, Query(pattern=r"^[0-9]{1,16}\.[0-9a-f]{32}$", description="From `next`.")] = None,
-        count: Annotated[int, Query(alias="_count", ge=1, le=50)] = 20,
+        after: Cursor = None,
+        count: Count = 20,
     ) -> dict[str, Any]:
-        at, _, flow = (after or "").partition(".")
-        behind = (int(at), flow) if after else None
-        found, more = await _tried(room.read_reviews(actor_of(caller), caller.record, behind, count))
+        found, more = await _tried(room.read_reviews(actor_of(caller), caller.record, place(after), count))
         return {
             "reviews": [review_view(review, access) for review, access in found],
             "next": f"/consent/reviews?after={more.opened_at}.{more.flow}&_count={count}" if more else None,

@@ -279,7 +279,7 @@ class Record:
         """
         if self._meant("authorise", actor, now, self._asked_anew(actor)):
             return "patient"
-        if self._meant("treating-doctor", actor, now, self._asked_anew(actor)):
+        if self.treated_by(actor, now):
             return "treating-doctor"
         names, since = subjects(actor), self._asked_anew(actor)
         found = {
@@ -291,6 +291,10 @@ class Record:
             and self._lasts(each, now)
         }
         return next((each for each in EVIDENCE if each in found), "")
+
+    def treated_by(self, actor: Actor, now: int) -> bool:
+        """Say whether she declared this professional as treating doctor, and neither ended nor blocked it since."""
+        return self._meant("treating-doctor", actor, now, self._asked_anew(actor))
 
     def open_streams(self, now: int, kind: ActorKind) -> set[str]:
         """Return the streams that a kind of actor may read: the main one, and those of what they may know of."""
@@ -316,15 +320,6 @@ class Record:
         """Return what somebody may do for the person, by their own record; None for who does not represent her."""
         holders = self.represented.holders if self.represented else ()
         return next((each for each in holders if each.holder == holder), None)
-
-    def governed_by(self, actor: Actor) -> bool:
-        """Say whether an actor governs the record: the person, or who may choose for her, as the record says it now."""
-        if actor.kind == "patient":
-            return True
-        held, said = self.held_by(actor.id), self.represented
-        if held is None or said is None or said.deceased or "govern" not in held.scopes:
-            return False
-        return held.role not in {HEIR, "caregiver"} and (held.role != "parent" or said.minor)
 
     def is_heir(self, actor: Actor) -> bool:
         """Say whether an actor acts as an heir, by the record's own state."""

@@ -14,8 +14,6 @@ from services.consent.domain.record import OWN_WORDS
 
 # The profession code of an organisation's data protection officer (GDPR, art. 37).
 DPO = "dpo"
-# Whose token speaks for the whole organisation; any other names the one record that it is about.
-EVERY_RECORD = "public"
 _DAY_MS = 86_400_000
 ANSWER_WITHIN_MS = 30 * _DAY_MS
 ONCE_WITHIN_MS = 3_600_000

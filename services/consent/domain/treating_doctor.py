@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Actor
-from services.consent.domain.record import Record, subjects
+from services.consent.domain.record import Record
 
 _DECLARED, _PERSON = "treating-doctor", "person:"
 
@@ -28,14 +28,8 @@ def notice_of(access: Entry, record: Record, now: int) -> DoctorNotice | None:
 
 
 def treats(record: Record, actor: Actor, now: int) -> bool:
-    """Say whether the person declared this professional as treating doctor, and neither ended nor blocked it since."""
-    names = subjects(actor)
-    since = max((record.asked_anew.get(each, 0) for each in names), default=0)
-    declared = any(
-        each.kind == _DECLARED and each.subject == f"{_PERSON}{actor.id}" and each.entry > since and each.holds(now)
-        for each in record.directives.values()
-    )
-    return declared and not record.blocked(actor, now)
+    """Say whether a professional is the person's treating doctor now, wherever he acts, and is not blocked there."""
+    return record.treated_by(actor, now) and not record.blocked(actor, now)
 
 
 def reads(actor: Actor) -> bool:

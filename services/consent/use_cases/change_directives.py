@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from services.consent.domain.flow import Action, Change
+from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows
-from services.consent.ports import Clock, RecordUnknown
+from services.consent.ports import Clock, InForce, RecordUnknown
 from services.consent.use_cases.decide import Decided
 
 MOST_DIRECTIVES = 500
@@ -27,8 +28,8 @@ class AlreadyOver(ValueError):
 class ChangeDirectives:
     """Journals a change that is possible; a flow that begins after it was acknowledged is judged by it."""
 
-    def __init__(self, flows: OwnFlows, ledger: Ledger, clock: Clock) -> None:
-        self._flows, self._ledger, self._clock = flows, ledger, clock
+    def __init__(self, flows: OwnFlows, ledger: Ledger, in_force: InForce, clock: Clock) -> None:
+        self._flows, self._ledger, self._in_force, self._clock = flows, ledger, in_force, clock
 
     async def __call__(self, asking: Asking, change: Change) -> Decided:
         """Begin or end a directive; raise Refused, or what makes it impossible."""
@@ -36,14 +37,12 @@ class ChangeDirectives:
 
     async def possible(self, asking: Asking, change: Change) -> Change:
         """Return the change as it will be judged; raise what makes it impossible, where the asker may know."""
-        if asking.actor.kind not in {"patient", "representative"}:
-            return change
         state, now = await self._ledger.folded(asking.record), self._clock()
         if state is None:
             raise RecordUnknown
-        # Who may not govern, or asks for what is hers alone, is judged: what is there or not must not be told first.
-        hers = change.kind != "show-to-representatives" or asking.actor.kind == "patient"
-        if hers and state.governed_by(asking.actor):
+        # Whoever will be refused learns that from his entry, and not first what is there and what is not.
+        asked = self._flows.asked(asking, Action.CHANGE_DIRECTIVES, change)
+        if judge(state, asked, now, self._in_force.rules).outcome.verdict == "allowed":
             known = state.known_to(asking.actor.kind, now)
             change = _named(known, change)
             _require_possible(known, change, now)

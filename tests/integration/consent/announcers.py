@@ -14,12 +14,11 @@ from typing import Any
 import aiohttp
 
 from chassis.outbox import Outbox
-from chassis.tokens import signing_jwk
+from chassis.tokens import EVERY_RECORD, signing_jwk
 from chassis.trust import AnnouncedKeys
 from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.entry import Outcome
 from services.consent.domain.flow import Action, Actor, Reason
-from services.consent.domain.review import EVERY_RECORD
 from services.consent.notices import MongoNotices, MongoReviews
 from services.consent.ports import Fate
 from services.consent.use_cases.announce import Announce

@@ -52,7 +52,7 @@ class Process:
         self.snapshots = MongoSnapshots(mongo, self.record_keys)
         self.ledger = Ledger(self.journal, self.snapshots)
         self.decide = Decide(self.ledger, self.journal, self.keys, self.in_force, now_ms)
-        self.change = ChangeDirectives(OwnFlows(self.decide, MemoryProjection()), self.ledger, now_ms)
+        self.change = ChangeDirectives(OwnFlows(self.decide, MemoryProjection()), self.ledger, self.in_force, now_ms)
         self.open = OpenRecord(self.journal, self.record_keys, self.in_force, now_ms)
         self.abandon = AbandonDeposit(self.ledger, self.journal, self.keys, self.in_force, now_ms)
 

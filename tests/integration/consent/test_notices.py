@@ -12,13 +12,14 @@ import pytest
 
 from chassis.mongo import Mongo
 from chassis.settings import MongoSettings
+from chassis.tokens import EVERY_RECORD
 from contracts.consent import AccessAnnounced, DocumentRevealed
 from contracts.registry import decode, topic_of
 from services.consent import notices as notices_module
 from services.consent.doctor_notices import MongoDoctorNotices
 from services.consent.domain.entry import Outcome, Reviewing
 from services.consent.domain.flow import Action, Change, Reason
-from services.consent.domain.review import DPO, EVERY_RECORD, Review
+from services.consent.domain.review import DPO, Review
 from services.consent.domain.rules import Judgement, Rules
 from services.consent.domain.treating_doctor import DoctorNotice
 from services.consent.inscribing import Inscribe

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from chassis.tokens import EVERY_RECORD
 from services.consent.domain.flow import Change
-from services.consent.domain.review import DPO, EVERY_RECORD
+from services.consent.domain.review import DPO
 from tests.integration.consent.announcers import Site, nothing_due
 from tests.integration.consent.processes import fresh_record
 from tests.integration.observing import eventually

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from chassis.sealing import canonical, digest, new_key
+from chassis.tokens import EVERY_RECORD
 from services.consent.domain.entry import MAIN, Entry, Reviewing
 from services.consent.domain.flow import UNANNOUNCED, Flow
 from services.consent.domain.record import Document, Record, month_after
 from services.consent.domain.repeating import alike
-from services.consent.domain.review import EVERY_RECORD, Review
+from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
 from services.consent.domain.snapshot import dump, load
 from services.consent.domain.treating_doctor import DoctorNotice

@@ -100,10 +100,11 @@ async def test_a_declaration_is_told_each_time_and_opens_no_review() -> None:
     assert post.reviews.rows == {}
 
 
-async def test_an_oral_agreement_that_he_declared_himself_is_reviewed() -> None:
+@pytest.mark.parametrize("evidence", ["declared", "appointment"])
+async def test_his_own_word_is_reviewed(evidence: Any) -> None:
     """Each time: his organisation's officer owes the person an answer, within thirty days."""
     post = Post()
-    word = Care("declared", NOW + 24 * HOUR)
+    word = Care(evidence, NOW + 24 * HOUR)
     declared = [post.write(at, action=Action.DECLARE_CARE, purpose="TREAT", care=word) for at in (0, MINUTE)]
     assert await post.ends() == dict.fromkeys(declared, "told")
     assert {(each.flow, each.organisation) for each in post.reviews.rows.values()} == {

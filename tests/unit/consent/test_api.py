@@ -68,7 +68,7 @@ class Interface:
         repeats = Repeats(MemoryWindows(self.journal), _FOR_EVER_MS) if counting else None
         self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self._clock, repeats=repeats)
         flows = OwnFlows(self.decide, MemoryProjection())
-        changing = ChangeDirectives(flows, ledger, self._clock)
+        changing = ChangeDirectives(flows, ledger, in_force, self._clock)
         room: Any = SimpleNamespace(
             clock=self._clock,
             change_directives=changing,
@@ -260,3 +260,13 @@ async def test_who_asks_too_often_is_told_so_before_an_entry(
     assert refused[0].headers["retry-after"] == "60"
     assert len(consent.journal.entries[RECORD]) == before
     assert OTHER_RECORD not in consent.journal.entries
+
+
+async def test_a_structure_is_blocked_by_either_of_its_numbers(consent: Interface) -> None:
+    """FHIR names structures by '1' + FINESS: said so, the block means the same structure; another length is refused."""
+    for number in ("750000001", "1750000001"):
+        await consent.told("POST", "/directives", {"kind": "block", "organisation": number})
+    held = (await consent.told("GET", "/directives"))["directives"]
+    assert [each["subject"] for each in held] == ["organisation:750000001"] * 2
+    wrong = await consent.call("POST", "/directives", {"kind": "block", "organisation": "2750000001"})
+    assert wrong.status == 422

@@ -8,14 +8,13 @@ import orjson
 import pytest
 
 from chassis.sealing import Unsealable
-from chassis.tokens import TokenVerifier
+from chassis.tokens import EVERY_RECORD, TokenVerifier
 from chassis.web import create_app
 from contracts.identity import EMERGENCY_REASONS
 from services.consent.api.emergencies import emergencies_router
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, Change, Reason
 from services.consent.domain.record import Record
-from services.consent.domain.review import EVERY_RECORD
 from services.consent.french.phrases import entry_view
 from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger

@@ -132,7 +132,7 @@ def room() -> Room:
     decide = Decide(ledger, journal, keys, in_force, now_ms)
     projection = MemoryProjection()
     judge, flows = Judge(decide, verifier, in_force, projection), OwnFlows(decide, projection)
-    return Room(judge, ChangeDirectives(flows, ledger, now_ms), journal, keys, flows, projection)
+    return Room(judge, ChangeDirectives(flows, ledger, in_force, now_ms), journal, keys, flows, projection)
 
 
 async def _absent(room: Room) -> str:

@@ -101,6 +101,21 @@ async def test_who_represents_her_no_more_is_judged_before_anything_is_told(fami
         assert problem(await family.call("DELETE", f"/directives/{name}")) == (403, "not-a-representative")
 
 
+@pytest.mark.parametrize("kind", ["hide", "end"])
+async def test_a_caregiver_is_judged_before_anything_is_told(family: Family, kind: str) -> None:
+    """What is there and what never was get the same refusal, and an entry each: no answer is a look."""
+    there = await family.consent.deposit(OPEN, by=COLLEAGUE)
+    begun = await family.consent.told("POST", "/directives", {"kind": "close"})
+    for name in (there, "a" * 26) if kind == "hide" else (begun["id"], "f" * 32):
+        before = len(family.consent.journal.entries[RECORD])
+        if kind == "hide":
+            answer = await family.call("POST", "/directives", {"kind": "hide", "document": name}, by=CAREGIVER)
+        else:
+            answer = await family.call("DELETE", f"/directives/{name}", by=CAREGIVER)
+        assert problem(answer) == (403, "beyond-delegation")
+        assert len(family.consent.journal.entries[RECORD]) == before + 1
+
+
 async def test_she_shows_what_she_kept_and_it_has_no_end(family: Family) -> None:
     """Only what is a secret can be shown, once; a time is refused; her parents then find the document."""
     secret = await family.consent.deposit(SECRET, by=COLLEAGUE)

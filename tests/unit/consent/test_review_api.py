@@ -10,13 +10,13 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.sealing import Unsealable
-from chassis.tokens import TokenVerifier
+from chassis.tokens import EVERY_RECORD, TokenVerifier
 from chassis.web import create_app
 from services.consent.api.reviews import review_router
 from services.consent.domain.entry import EMERGENCIES, Entry, Kind, Outcome, Reviewing
 from services.consent.domain.flow import Action, Actor, Care, Reason
 from services.consent.domain.record import Record
-from services.consent.domain.review import DPO, EVERY_RECORD, closing_cause, review_of
+from services.consent.domain.review import DPO, closing_cause, review_of
 from services.consent.french import phrases
 from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger

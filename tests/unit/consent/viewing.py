@@ -58,7 +58,7 @@ class Viewing:
         repeats = Repeats(MemoryWindows(self.journal), WINDOW_MS) if counting else None
         self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self.clock, repeats=repeats)
         flows, met = OwnFlows(self.decide, MemoryProjection()), Acquaintances(self.journal)
-        changing = ChangeDirectives(flows, ledger, self.clock)
+        changing = ChangeDirectives(flows, ledger, in_force, self.clock)
         room: Any = SimpleNamespace(
             clock=self.clock,
             in_force=in_force,

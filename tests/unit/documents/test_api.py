@@ -148,3 +148,23 @@ async def test_a_token_of_every_record_opens_no_document(method: str, path: str)
     said = issue(token(record="public", patient=""), KEY)
     answer = await ask(app, method, path, b"{}", headers={"authorization": f"Bearer {said}"})
     told(answer, 401, "token-of-every-record", "login")
+
+
+@pytest.mark.parametrize(("authorised", "status", "slug", "kind"), [
+    (False, 401, "token-missing", "login"), (True, 413, "content-too-large", "too-long"),
+])  # fmt: skip
+async def test_a_search_by_form_reads_no_more_than_a_search(
+    *, authorised: bool, status: int, slug: str, kind: str
+) -> None:
+    """Nothing of a body is read before its token, and a form ends at 16 KB: nobody parses megabytes of parameters."""
+    verifier, asked = TokenVerifier(), _Asked()
+    verifier.use({"keys": [KEY.as_dict(private=False)]})
+    room = SimpleNamespace(
+        settings=SimpleNamespace(public_base="http://carnet.example"), verifier=verifier, list_documents=asked
+    )
+    app = create_app(SERVICE.name, SERVICE.routers(_typed(room)), {}, SERVICE.dialects)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    headers |= {"authorization": f"Bearer {issue(token(), KEY)}"} if authorised else {}
+    answer = await ask(app, "POST", "/fhir/DocumentReference/_search", b"a=1&" * 5_000, headers)
+    told(answer, status, slug, kind)
+    assert asked.times == 0
