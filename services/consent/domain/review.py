@@ -1,6 +1,6 @@
 """What follows an access that one person's word opened: she is told, and somebody else must find it justified or not.
 
-An emergency is told once an hour, a declared oral consent each time.
+An emergency is told once an hour for one reason, what rests on a professional's own word each time.
 """
 
 from collections.abc import Sequence
