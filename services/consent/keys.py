@@ -6,7 +6,7 @@ from typing import Any
 
 from chassis.mongo import DuplicateKey, Mongo
 from chassis.sealing import canonical, decrypt, derive, digest, encrypt, new_key, unb64
-from services.consent.domain.record import Document
+from services.consent.domain.document import Document
 from services.consent.ports import RecordUnknown, RootKey
 
 _CACHED_KEYS = 50_000

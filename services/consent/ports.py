@@ -6,9 +6,10 @@ from enum import Enum, auto
 from typing import Any, Literal, Protocol
 
 from services.consent.domain.bundle import Bundle
+from services.consent.domain.document import Document
 from services.consent.domain.entry import Announced, Entry, Reviewing
 from services.consent.domain.flow import Flow
-from services.consent.domain.record import Document, Record
+from services.consent.domain.record import Record
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
 from services.consent.domain.treating_doctor import DoctorNotice

@@ -9,9 +9,10 @@ import orjson
 
 from chassis.mongo import DUPLICATE_KEY, DatabaseError, Mongo, PartlyRefused, Session, refusal_of, refusals_of
 from chassis.sealing import Unsealable, canonical, decrypt, derive, encrypt, new_key
+from services.consent.domain.document import Document, month_after
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import UNANNOUNCED
-from services.consent.domain.record import Document, Record, month_after
+from services.consent.domain.record import Record
 from services.consent.domain.snapshot import dump, load
 from services.consent.keys import entry_key, unwrap_document_key, wrap_document_key
 from services.consent.ports import Fate, Held, KeyMissing, OutcomeUnknown, RecordKeys, Unconfirmed

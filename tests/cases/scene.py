@@ -19,14 +19,8 @@ from services.consent.domain.flow import (
 from services.consent.domain.judging import judge
 from services.consent.domain.record import Record
 from services.consent.domain.rules import Rules
-from tests.cases.table import Line
-from tests.cases.vocabulary import DELIVERY as NOT_FOR_PODIATRISTS
-from tests.cases.vocabulary import (
-    INVENTED_CODE,
+from tests.cases.meaning import (
     IT,
-    NOT_FOR_DENTISTS,
-    RESIDENCE,
-    UNKNOWN_TYPE,
     Amends,
     CodeWord,
     Declares,
@@ -41,6 +35,9 @@ from tests.cases.vocabulary import (
     Step,
     Want,
 )
+from tests.cases.table import Line
+from tests.cases.vocabulary import DELIVERY as NOT_FOR_PODIATRISTS
+from tests.cases.vocabulary import INVENTED_CODE, NOT_FOR_DENTISTS, RESIDENCE, UNKNOWN_TYPE
 from tests.unit.consent.people import ABSENT, OTHER_RECORD, PARENT, PERSON, RECORD, Book, flow, holder, paper
 
 CODE: Final = "ACD-EFG-HJK"

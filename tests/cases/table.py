@@ -6,19 +6,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from services.consent.domain.flow import Actor
-from tests.cases.vocabulary import (
-    DOCUMENTS,
-    PEOPLE,
-    PURPOSES,
-    SITUATIONS,
-    THEN,
-    VERDICTS,
-    WANTS,
-    Papers,
-    Purpose,
-    Step,
-    Want,
-)
+from tests.cases.meaning import Papers, Purpose, Step, Want
+from tests.cases.vocabulary import DOCUMENTS, PEOPLE, PURPOSES, SITUATIONS, THEN, VERDICTS, WANTS
 
 FOLDER: Final = Path(__file__).parent
 HEADINGS: Final = ("n°", "situation", "qui", "veut", "document", "pourquoi", "verdict", "règle", "droit")

@@ -4,10 +4,28 @@ Everything here is data, so that the same line can be told to the rules (`scene.
 front door (`tests/journeys/test_cases.py`). Nobody is real; Camille is the patient.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
-from services.consent.domain.flow import Action, Actor, DirectiveKind, Evidence
+from services.consent.domain.flow import Action, Actor
+from tests.cases.meaning import (
+    IT,
+    REPORT,
+    Amends,
+    Declares,
+    Discharges,
+    Ends,
+    Gives,
+    Paper,
+    Papers,
+    Passes,
+    Pleads,
+    Purpose,
+    Represented,
+    Says,
+    Step,
+    Want,
+)
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
@@ -19,162 +37,17 @@ from tests.unit.consent.people import (
     PARENT,
     PERSON,
     PETIT,
-    SCOPES,
 )
 
 HOUR: Final = DAY // 24
 MINUTE_S: Final = 60
 THEN: Final = ", puis "  # joins the steps of a situation
-IT: Final = "the document that the line names"
 # Two codes that Camille never made; only digests stand in a journal.
 INVENTED_CODE: Final = "QQQ-QQQ-QQQ"
-CodeWord = Literal["hers", "invented", "of-another-record"]
 
-REPORT, PRESCRIPTION, DELIVERY = "11502-2", "57833-6", "15508-5"
+PRESCRIPTION, DELIVERY = "57833-6", "15508-5"
 RESIDENCE, NOT_FOR_DENTISTS, UNKNOWN_TYPE = "ATTEST-RESID", "80788-3", "none"
 STAY = "sejour-de-mai"
-
-
-# What happened before: steps.
-@dataclass(frozen=True, slots=True)
-class Says:
-    """Camille begins a directive; `lasts` (ms) gives it an end, IT stands for the line's document."""
-
-    kind: DirectiveKind | Literal["preset", "show-to-representatives"]
-    subject: str | None = None
-    lasts: int | None = None
-    members: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """Camille ends the newest directive of a kind."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gives:
-    """Camille makes one code, good for a time (ms)."""
-
-    lasts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Declares:
-    """Somebody declares that he cares for her, for a time (ms), so many times; `counts`: the rules are to allow it."""
-
-    who: Actor
-    evidence: Evidence
-    lasts: int
-    counts: bool = True
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Discharges:
-    """An establishment's software reports the end of the newest stay; `counts`: the rules are to allow it."""
-
-    who: Actor
-    counts: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Represented:
-    """Identity says whom the record obeys: Alex in a role, within scopes, or nobody beside Camille."""
-
-    role: str | None = None
-    scopes: tuple[str, ...] = SCOPES
-    minor: bool = False
-    deceased: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Passes:
-    """Time passes (ms)."""
-
-    ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Amends:
-    """A professional changes the labels of the line's document; the rules are to allow it."""
-
-    who: Actor
-    adds: tuple[str, ...] = ()
-    removes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Pleads:
-    """Alex asks to read as an heir, for a motive."""
-
-    motive: str
-
-
-Step = Says | Ends | Gives | Declares | Discharges | Represented | Pleads | Passes | Amends
-
-
-# What a line wants, of which documents, what for.
-@dataclass(frozen=True, slots=True)
-class Want:
-    """An action; for `declare-care` what it is said to rest on, for how long (ms), and with which code.
-
-    `shows`: the change of directives that is wanted is to show the line's document to representatives; `heirs`: it is
-    to oppose what heirs may ask for, or to end such an opposition. `adds` and `removes` are the labels that are wanted
-    on the document, and off it. `motive` is an heir's, with `words` or without.
-    """
-
-    action: Action
-    evidence: Evidence | None = None
-    lasts: int = 0
-    code: CodeWord | None = None
-    shows: bool = False
-    adds: tuple[str, ...] = ()
-    removes: tuple[str, ...] = ()
-    heirs: Literal["oppose", "let"] | None = None
-    motive: str | None = None
-    words: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Paper:
-    """A document that somebody deposited before anything else happened."""
-
-    by: Actor
-    type_code: str = REPORT
-    label: str | None = None
-    episode: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Papers:
-    """What the record holds, and what is asked for: `one` of it by its number, one that is `absent`, or the whole.
-
-    `deposit` is what enters: a `new` document, the `same` as before, or `other` content under the same number;
-    `label` is what it says of itself.
-    """
-
-    held: tuple[Paper, ...] = ()
-    asked: Literal["one", "absent", "whole"] = "whole"
-    deposit: Literal["new", "same", "other"] | None = None
-    label: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """A purpose of use; in an emergency whether a reason is given, and how long ago the asker signed in (s).
-
-    `secret`: a consultation that a minor's representatives are not to learn of. `stale`: who represents whom was not
-    heard for too long.
-    """
-
-    code: str
-    topic: str | None = None
-    reasoned: bool = False
-    signed_in: int | None = None
-    secret: bool = False
-    stale: bool = False
 
 
 _MASKED, _UNANNOUNCED, _NOT_FOR_PARENTS = "MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"

@@ -15,14 +15,8 @@ from services.consent.domain.flow import Action, Actor
 from services.consent.domain.judging import MOST_CARE_MS, RECENT_SECONDS
 from services.consent.domain.rules import NOTHING_THERE
 from services.documents.fhir.systems import CONFIDENTIALITY, TRE_A07
-from tests.cases.scene import RULES
-from tests.cases.table import Line, read
-from tests.cases.vocabulary import (
-    INVENTED_CODE,
+from tests.cases.meaning import (
     IT,
-    RESIDENCE,
-    STAY,
-    UNKNOWN_TYPE,
     Amends,
     Declares,
     Discharges,
@@ -37,6 +31,9 @@ from tests.cases.vocabulary import (
     Step,
     Want,
 )
+from tests.cases.scene import RULES
+from tests.cases.table import Line, read
+from tests.cases.vocabulary import INVENTED_CODE, RESIDENCE, STAY, UNKNOWN_TYPE
 from tests.journeys.records import PATIENT, Opened, represent
 from tests.unit.consent.people import PARENT
 

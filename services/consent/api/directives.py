@@ -12,10 +12,10 @@ from chassis.web import authenticated
 from services.consent.api.calls import asking, rules_of, tried
 from services.consent.bootstrap import Room
 from services.consent.domain.codes import MOST_CODES, code_digest
+from services.consent.domain.directive import Directive
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Care, Change, Evidence
 from services.consent.domain.judging import USUAL_CARE_MS
-from services.consent.domain.record import Directive
 from services.consent.french.codes_page import HEADERS, codes_page
 from services.consent.french.phrases import entry_view, relation_view
 

@@ -12,7 +12,7 @@ from chassis.tokens import AccessToken, patient_digest
 from chassis.web import authenticated
 from services.consent.api.calls import asking, rules_of, tried
 from services.consent.bootstrap import Room
-from services.consent.domain.record import Directive
+from services.consent.domain.directive import Directive
 from services.consent.fhir.audit_events import audit_event, own_trace
 from services.consent.fhir.bundles import searchset
 from services.consent.fhir.capability import capability_statement

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from services.consent.domain.document import Document, traits
 from services.consent.domain.entry import EMERGENCIES, MAIN, Outcome
 from services.consent.domain.flow import MOTIVES, NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Action, Actor, Flow
-from services.consent.domain.record import Document, Record, confidence, traits
+from services.consent.domain.record import Record, confidence
 from services.consent.domain.rules import Judgement, Rules
 
 _PRINCIPALS = {

@@ -6,10 +6,11 @@ from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+from services.consent.domain.document import Document
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Actor, Care, Change, Flow, Motive
 from services.consent.domain.judging import judge, judge_each
-from services.consent.domain.record import Document, Record
+from services.consent.domain.record import Record
 from services.consent.domain.representation import HEIR, Holder, Representation
 from services.consent.domain.rules import Rules
 from services.consent.domain.viewers import ANYBODY, Viewer

@@ -1,176 +1,22 @@
 """A record as its journal tells it: the fold of its entries, up to a version."""
 
 from base64 import b32encode
-from calendar import monthrange
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from functools import lru_cache
 from hashlib import sha256
-from zoneinfo import ZoneInfo
 
+from services.consent.domain.care import EVIDENCE, MOST_OWN_WORDS, OWN_WORDS, OWN_WORDS_MS, Relation
+from services.consent.domain.directive import PRESETS, Directive
+from services.consent.domain.document import Document
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import (
-    MASKED,
-    NOT_FOR_REPRESENTATIVES,
-    UNANNOUNCED,
     Action,
     Actor,
     ActorKind,
     Amendment,
     Change,
-    Deposit,
     Flow,
 )
-from services.consent.domain.representation import HEIR, Holder, Representation
-
-# R.1111-53: a result that was not announced becomes visible to the patient by itself.
-_PARIS = ZoneInfo("Europe/Paris")
-
-
-@lru_cache(10_000)
-def month_after(at: int) -> int:
-    """Return the same moment of the next month (Unix ms), in Paris; the last day's where that month has no such day."""
-    then = datetime.fromtimestamp(at // 1000, _PARIS)
-    year, month = (then.year + then.month // 12, then.month % 12 + 1)
-    later = then.replace(year=year, month=month, day=min(then.day, monthrange(year, month)[1]), fold=0)
-    return int(later.timestamp()) * 1000 + at % 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """What the rules know of a document version, from the entry of its deposit."""
-
-    id: str
-    version: int
-    type_code: str
-    class_code: str
-    visibility: tuple[str, ...]
-    depositor: str
-    organisation: str
-    deposited_at: int
-    entry: int
-    content_digest: str
-    episode: str | None = None
-    stream: str = MAIN  # of the entries about it that somebody may not read before it is announced, or shown
-    announced: bool = False
-    shown: bool = False  # to those who represent the patient, for good
-
-    def visibility_at(self, now: int) -> tuple[str, ...]:
-        """Return the labels as they stand at a time (ms)."""
-        over = {NOT_FOR_REPRESENTATIVES} if self.shown else set()
-        if self.announced or (UNANNOUNCED in self.visibility and now >= month_after(self.deposited_at)):
-            over.add(UNANNOUNCED)
-        return tuple(label for label in self.visibility if label not in over)
-
-    def unannounced(self, now: int) -> bool:
-        """Say whether the patient may not know of it yet (R.1111-53)."""
-        return UNANNOUNCED in self.visibility_at(now)
-
-    @property
-    def secret(self) -> bool:
-        """Say whether those who represent the patient may not know of it (L.1111-5)."""
-        return NOT_FOR_REPRESENTATIVES in self.visibility and not self.shown
-
-    def reserved(self, now: int) -> bool:
-        """Say whether somebody whom the record obeys may not know of it yet: its entries have their own stream."""
-        return self.secret or self.unannounced(now)
-
-    def absent_to(self, kind: ActorKind, now: int) -> bool:
-        """Say whether it is not even there, to a kind of actor."""
-        if kind == "representative":
-            return self.reserved(now)
-        return kind == "patient" and self.unannounced(now)
-
-    def amended(self, amendment: Amendment) -> "Document":
-        """Return it with other labels: masked or not, or announced by its label.
-
-        No more: from whom it is kept otherwise says its deposit, and the entries since stand in streams after that.
-        """
-        labels = {MASKED} if MASKED in amendment.adds else set()
-        kept = set(self.visibility) - ({MASKED} & set(amendment.removes))
-        announced = self.announced or UNANNOUNCED in amendment.removes
-        return replace(self, visibility=tuple(sorted(kept | labels)), announced=announced)
-
-
-@dataclass(frozen=True, slots=True)
-class Directive:
-    """What the patient said and has not taken back. `id` is the cause of the entry that said it.
-
-    A preset's directives have ids of their own: the entry's cause, a dot and a number.
-    """
-
-    id: str
-    kind: str
-    subject: str | None
-    since: int
-    until: int | None
-    members: tuple[str, ...] = ()
-    entry: int = 0  # the version that said it
-    stream: str = MAIN  # of the entry that said it
-    hers: bool = True  # she said it herself
-
-    def holds(self, now: int) -> bool:
-        """Say whether it is in force at a time (ms)."""
-        return self.until is None or now < self.until
-
-    @property
-    def general(self) -> bool:
-        """Whether a preset takes its place; one about a topic does not: it names something."""
-        return self.kind in _GENERAL and not (self.subject or "").startswith("topic:")
-
-    def without(self, member: str | None) -> "Directive":
-        """Return it with one member less, where it has such a member."""
-        return replace(self, members=tuple(each for each in self.members if each != member))
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A care relation as it was declared. `id` is the cause of the entry, `subject` whom it serves.
-
-    `who` declared it, for `organisation`, whose name was `place`.
-    """
-
-    id: str
-    evidence: str
-    subject: str
-    since: int
-    until: int
-    entry: int = 0
-    stream: str = MAIN
-    who: str = ""
-    organisation: str | None = None
-    place: str | None = None
-
-    def holds(self, now: int) -> bool:
-        """Say whether it lasts at a time (ms)."""
-        return now < self.until
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an heir asked for, and was allowed: the motive, and until when it lets him read (ms)."""
-
-    motive: str
-    until: int
-
-
-# How long an heir may read once his request was allowed; then he asks again.
-HEIR_MS = 30 * 86_400_000
-# The strongest first: a professional's access cites the first that holds.
-EVIDENCE = ("patient", "treating-doctor", "code", "admission", "appointment", "declared")
-# What a professional says of her agreement without her: so often, then she must have a part in it again.
-OWN_WORDS = frozenset({"declared", "appointment"})
-MOST_OWN_WORDS, OWN_WORDS_MS = 3, 30 * 86_400_000
-# What each preset puts in the place of the general directives; whatever names somebody or something stays.
-PRESETS: dict[str, tuple[tuple[str, str | None], ...]] = {
-    "legal": (),
-    "careful": (("ask-me", None), ("close-emergency", "others"), ("oppose-prevention", None)),
-    "closed": (
-        ("close", None), ("ask-me", None), ("close-emergency", "others"), ("close-emergency", "samu"),
-        ("oppose-prevention", None), ("oppose-export", None),
-    ),
-}  # fmt: skip
-_GENERAL = {"close", "ask-me", "open-hidden", "close-emergency", "oppose-prevention", "oppose-export"}
+from services.consent.domain.representation import HEIR, HEIR_MS, Holder, Representation, Request
 
 
 def confidence(record: str) -> str:
@@ -186,12 +32,6 @@ def subjects(actor: Actor) -> set[str]:
     if actor.profession:
         named.add(f"profession:{actor.profession}")
     return named
-
-
-def traits(document: Document | Deposit) -> set[str]:
-    """Return the names under which a directive may mean a document by its kind or its episode."""
-    named = {f"type:{document.type_code}"}
-    return named | {f"episode:{document.episode}"} if document.episode else named
 
 
 @dataclass(slots=True)

@@ -38,3 +38,15 @@ class Representation:
         """Read it from an entry's encrypted part."""
         holders = tuple(Holder(**each | {"scopes": tuple(each["scopes"])}) for each in private["holders"])
         return cls(**private | {"holders": holders})
+
+
+# How long an heir may read once his request was allowed; then he asks again.
+HEIR_MS = 30 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an heir asked for, and was allowed: the motive, and until when it lets him read (ms)."""
+
+    motive: str
+    until: int

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
+from services.consent.domain.care import OWN_WORDS
 from services.consent.domain.entry import Entry
 from services.consent.domain.flow import Actor
-from services.consent.domain.record import OWN_WORDS
 
 # The profession code of an organisation's data protection officer (GDPR, art. 37).
 DPO = "dpo"

@@ -3,8 +3,11 @@
 from dataclasses import fields
 from typing import Any
 
-from services.consent.domain.record import Directive, Document, Record, Relation, Request
-from services.consent.domain.representation import Representation
+from services.consent.domain.care import Relation
+from services.consent.domain.directive import Directive
+from services.consent.domain.document import Document
+from services.consent.domain.record import Record
+from services.consent.domain.representation import Representation, Request
 
 # Grows with every change of what a fold means or holds: a snapshot of another form is not read.
 FORM = 5

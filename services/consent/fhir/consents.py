@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from services.consent.domain.record import Directive
+from services.consent.domain.directive import Directive
 from services.consent.domain.rules import Rules
 from services.consent.fhir import systems
 from services.consent.fhir.systems import Json, coding, concept

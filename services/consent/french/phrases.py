@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.identity import EMERGENCY_REASONS
+from services.consent.domain.care import Relation
 from services.consent.domain.entry import Entry, Outcome, Repeated, Reviewing
 from services.consent.domain.flow import (
     MASKED,
@@ -17,7 +18,7 @@ from services.consent.domain.flow import (
     Flow,
     compact,
 )
-from services.consent.domain.record import Relation, confidence
+from services.consent.domain.record import confidence
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules
 

@@ -1,7 +1,7 @@
 """Ask as an heir (L.1110-4 V): say why; once it is allowed, the heir lists and reads for thirty days."""
 
 from services.consent.domain.flow import Action, Motive
-from services.consent.domain.record import HEIR_MS
+from services.consent.domain.representation import HEIR_MS
 from services.consent.own_flows import Asking, OwnFlows
 from services.consent.use_cases.decide import Decided
 

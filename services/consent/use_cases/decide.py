@@ -18,10 +18,11 @@ from weakref import WeakValueDictionary
 
 from chassis import faults
 from chassis.batching import Batching
+from services.consent.domain.document import Document
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Flow
 from services.consent.domain.judging import Verdict, judge
-from services.consent.domain.record import Document, Record
+from services.consent.domain.record import Record
 from services.consent.domain.repeating import alike, gives_nothing, repeatable
 from services.consent.domain.writing import entries_of
 from services.consent.in_force import PUBLIC

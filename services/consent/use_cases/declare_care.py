@@ -3,9 +3,9 @@
 A professional says it of himself, an establishment's software of a stay there.
 """
 
+from services.consent.domain.care import OWN_WORDS
 from services.consent.domain.flow import Action, Care
 from services.consent.domain.judging import MOST_CARE_MS
-from services.consent.domain.record import OWN_WORDS
 from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows, Refused
 from services.consent.ports import Clock, RecordUnknown

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from services.consent.domain.care import Relation
+from services.consent.domain.directive import Directive
 from services.consent.domain.flow import Action
-from services.consent.domain.record import Directive, Relation
 from services.consent.ledger import Ledger
 from services.consent.own_flows import Asking, OwnFlows
 from services.consent.ports import Clock, RecordUnknown

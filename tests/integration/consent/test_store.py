@@ -11,9 +11,10 @@ import pytest
 from chassis.mongo import Mongo
 from chassis.sealing import Unsealable
 from chassis.settings import MongoSettings
+from services.consent.domain.document import Document
 from services.consent.domain.entry import MAIN, Entry, Outcome
 from services.consent.domain.flow import Action, Reason
-from services.consent.domain.record import Document, Record
+from services.consent.domain.record import Record
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.ports import DocumentKeys, Fate, Journal, KeyMissing, OutcomeUnknown, RecordUnknown
 from services.consent.store import MongoDocumentKeys, MongoJournal

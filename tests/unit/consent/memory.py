@@ -7,9 +7,10 @@ from typing import Any
 
 from chassis.sealing import canonical, digest, new_key
 from chassis.tokens import EVERY_RECORD
+from services.consent.domain.document import Document, month_after
 from services.consent.domain.entry import MAIN, Entry, Reviewing
 from services.consent.domain.flow import UNANNOUNCED, Flow
-from services.consent.domain.record import Document, Record, month_after
+from services.consent.domain.record import Record
 from services.consent.domain.repeating import alike
 from services.consent.domain.review import Review
 from services.consent.domain.rules import Rules

@@ -13,9 +13,10 @@ from fhir.resources.R4B.consent import Consent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.consent.domain.directive import Directive
 from services.consent.domain.entry import Entry, Outcome, Repeated, Reviewing
 from services.consent.domain.flow import Action, Actor, Care, Change, DirectiveKind, Reason
-from services.consent.domain.record import Directive, Record
+from services.consent.domain.record import Record
 from services.consent.domain.representation import Holder, Representation
 from services.consent.fhir.audit_events import audit_event, own_trace
 from services.consent.fhir.capability import capability_statement

@@ -9,7 +9,8 @@ from chassis.sealing import canonical
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Action, Actor, Motive
 from services.consent.domain.judging import judge
-from services.consent.domain.record import HEIR_MS, Record
+from services.consent.domain.record import Record
+from services.consent.domain.representation import HEIR_MS
 from services.consent.domain.snapshot import dump, load
 from tests.unit.consent.people import (
     CAMILLE,

@@ -9,8 +9,7 @@ import pytest
 from chassis.tokens import Representative
 from services.consent.domain.entry import MAIN, Entry
 from services.consent.domain.flow import Action, Motive
-from services.consent.domain.record import HEIR_MS
-from services.consent.domain.representation import Holder, Representation
+from services.consent.domain.representation import HEIR_MS, Holder, Representation
 from tests.unit.chassis.asgi import Answer
 from tests.unit.consent.people import CAMILLE, MOREAU, NOW, OTHER_PARENT, PARENT, RECORD, RULES, holder
 from tests.unit.consent.viewing import Viewing

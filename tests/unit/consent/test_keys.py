@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chassis.sealing import Unsealable, b64, derive, new_key
-from services.consent.domain.record import Document
+from services.consent.domain.document import Document
 from services.consent.keys import FileRoot, entry_key, unwrap_document_key, wrap_document_key
 from services.consent.settings import ConsentSettings
 from tests.unit.consent.people import NOW, OTHER_RECORD, RECORD

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from services.consent.domain.document import month_after
 from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import MASKED, NOT_FOR_REPRESENTATIVES, UNANNOUNCED, Action, Actor, Amendment
 from services.consent.domain.judging import judge
-from services.consent.domain.record import month_after
 from services.consent.domain.snapshot import dump, load
 from services.consent.french.phrases import entry_view
 from tests.unit.consent.people import (

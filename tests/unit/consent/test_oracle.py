@@ -22,7 +22,8 @@ from services.consent.domain.flow import (
 )  # fmt: skip
 from services.consent.domain.judging import judge
 from services.consent.domain.rules import RULE_ERROR
-from tests.cases.oracle import Expected, Fact, Life, Said, Situation, decide
+from tests.cases.life import Expected, Fact, Life
+from tests.cases.oracle import Said, Situation, decide
 from tests.cases.scene import RULES
 from tests.cases.vocabulary import PEOPLE
 from tests.chaos.size import size

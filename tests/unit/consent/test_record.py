@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from services.consent.domain.care import EVIDENCE
+from services.consent.domain.directive import PRESETS
+from services.consent.domain.document import month_after, traits
 from services.consent.domain.entry import Outcome
 from services.consent.domain.flow import Action, Actor, Care
 from services.consent.domain.judging import MOST_CARE_MS
-from services.consent.domain.record import EVIDENCE, PRESETS, Record, month_after, traits
+from services.consent.domain.record import Record
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.consent.domain.care import MOST_OWN_WORDS, OWN_WORDS_MS
 from services.consent.domain.flow import Action, Actor, Care
-from services.consent.domain.record import MOST_OWN_WORDS, OWN_WORDS_MS
 from services.consent.domain.snapshot import dump, load
 from tests.unit.chassis.asgi import Answer
 from tests.unit.consent.people import (
