@@ -1,13 +1,9 @@
-"""Who acts for whom, on real engines: registered, announced once, over by itself; and a representative's token."""
+"""Who acts for whom, on real engines: registered, announced once, and over by itself."""
 
 import asyncio
-import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -16,99 +12,30 @@ from chassis.outbox import COLLECTION as OUTBOX
 from chassis.outbox import Outbox
 from chassis.relay import Relay
 from chassis.roles import background
-from chassis.settings import MongoSettings
-from chassis.tokens import Representative, patient_digest
-from chassis.trust import Authority
 from contracts.identity import RecordOpened, RepresentationChanged
 from contracts.registry import decode, topic_of
 from services.identity.beats import Beats
-from services.identity.domain.identifiers import ins_key
-from services.identity.domain.representation import begins, majority
+from services.identity.domain.representation import begins
 from services.identity.ports import Crowded
-from services.identity.registry_file import parse
 from services.identity.store import MongoPeople
 from services.identity.use_cases.age import Age
-from services.identity.use_cases.register_people import RegisterPeople, RegistrationRefused
+from services.identity.use_cases.register_people import RegistrationRefused
 from tests.integration.conftest import Engines
 from tests.integration.observing import Tap
-from tests.integration.test_identity import PEOPLE, TEST, Served, refused, serving, settings
-
-TODAY = begins(date(2026, 6, 1))
-BORN = date(2014, 3, 9)
-OF_AGE = majority(BORN)
-EVERYTHING = ["deposit", "govern", "journal", "read"]
-
-
-def ins(order: int) -> str:
-    """Return an INS of the test system."""
-    number = f"2790351215{order:03}"
-    return f"{number}{ins_key(number):02}"
-
-
-def person(reference: str, order: int, **changed: Any) -> dict[str, Any]:
-    """Return an adult to register, or whoever `birth_date` makes of them."""
-    traits = {
-        "birth_name": "NOM", "first_names": [reference.upper()], "sex": "F",
-        "birth_date": changed.pop("birth_date", "1979-03-28"), "birth_place": "51215",
-    }  # fmt: skip
-    entry = {"reference": reference, "status": "qualified", "system": TEST, "ins": ins(order), "traits": traits}
-    return entry | changed
-
-
-NOA = person("noa", 1, birth_date=BORN.isoformat())
-CAMILLE, MALIK, SACHA = (person(name, order) for order, name in enumerate(("camille", "malik", "sacha"), 2))
-ADULTS = [CAMILLE, MALIK, SACHA]
-
-
-def parent(holder: str, represented: str = "noa", **changed: Any) -> dict[str, Any]:
-    """Return a parent to register."""
-    return {"represented": represented, "holder": holder, "role": "parent", "scopes": EVERYTHING} | changed
-
-
-def caregiver(holder: str, represented: str = "malik", **changed: Any) -> dict[str, Any]:
-    """Return a caregiver to register."""
-    cares = {"role": "caregiver", "scopes": ["read"], "attestation": True}
-    return parent(holder, represented) | cares | changed
-
-
-class Register:
-    """Identity's register in one database, as a process whose clock can be moved has it."""
-
-    def __init__(self, mongo: Mongo) -> None:
-        self.mongo, self.now = mongo, TODAY
-        self.people = MongoPeople(mongo, Outbox(mongo, "identity"))
-        self.age = Age(self.people, lambda: self.now)
-        self.records: dict[str, str] = {}
-
-    async def prepare(self) -> None:
-        """Create the collections."""
-        await Outbox(self.mongo, "identity").prepare()
-        await self.people.prepare()
-
-    async def put(self, **parts: Any) -> dict[str, int]:
-        """Register what a file says; return what was done to its representations."""
-        register = RegisterPeople(self.people, lambda: self.now, test_identities=True)
-        done = await register(parse(json.dumps(parts).encode()))
-        self.records |= done.records
-        return dict(done.counts["representations"])
-
-    async def faults(self, **parts: Any) -> dict[str, str]:
-        """Register what must be refused; return the faults by path."""
-        with pytest.raises(RegistrationRefused) as error:
-            await self.put(**parts)
-        return {fault.path: fault.reason for fault in error.value.faults}
-
-    async def said(self, reference: str = "noa") -> list[dict[str, Any]]:
-        """Return what waits in the outbox of whom a record obeys, by version."""
-        rows = await self.mongo[OUTBOX].find({"key": self.records[reference].encode()}).to_list(None)
-        facts = [json.loads(row["value"]) for row in rows]
-        return sorted((each for each in facts if "holders" in each), key=lambda each: int(each["version"]))
-
-    async def last(self, reference: str = "noa") -> tuple[int, bool, bool, dict[str, str]]:
-        """Return version, minor, deceased and the holders' roles by reference, as they were said last."""
-        newest, named = (await self.said(reference))[-1], {record: name for name, record in self.records.items()}
-        holders = {named[each["holder"]]: each["role"] for each in newest["holders"]}
-        return newest["version"], newest["minor"], newest["deceased"], holders
+from tests.integration.registering import (
+    ADULTS,
+    BORN,
+    CAMILLE,
+    EVERYTHING,
+    MALIK,
+    NOA,
+    OF_AGE,
+    Register,
+    caregiver,
+    ins,
+    parent,
+    person,
+)
 
 
 @pytest.fixture
@@ -118,14 +45,6 @@ async def register(mongo: Mongo) -> Register:
     await made.prepare()
     await made.put(persons=ADULTS)
     return made
-
-
-@pytest.fixture(scope="module")
-def keys(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make identity's token keys."""
-    file = tmp_path_factory.mktemp("keys") / "token-keys.json"
-    authority.token_keys(out=file)
-    return file
 
 
 async def test_a_child_has_a_minors_record_and_two_parents(register: Register) -> None:
@@ -383,84 +302,3 @@ async def test_it_travels_under_the_represented_record(
     assert len({partition for partition, _ in told}) == 1
     assert {type(fact) for _, fact in told} == {RecordOpened, RepresentationChanged}
     assert {fact.version for _, fact in told if isinstance(fact, RepresentationChanged)} == {1, 2}
-
-
-@pytest.fixture
-async def served(engines: Engines, keys: Path, mongo_settings: MongoSettings) -> AsyncIterator[Served]:
-    """Serve identity with a child, parents, a caregiver whose time is over, and somebody who died."""
-    family = PEOPLE | {
-        "persons": [
-            person("noa", 1, birth_date=date.today().replace(day=1).isoformat()),  # noqa: DTZ011 - any child will do
-            CAMILLE, MALIK, SACHA,
-            person("dead", 5, deceased=True),
-        ],
-        "representations": [
-            parent("camille"), parent("malik", until="2025-01-01"), parent("dead", "sacha", role="guardian"),
-            caregiver("sacha"), parent("camille", "sacha"),
-            parent("camille", "dead", role="heir", scopes=["read"], attestation=True),
-            parent("malik", "sacha", role="heir", scopes=["read"], attestation=True),
-        ],
-    }  # fmt: skip
-    async with serving(settings(mongo_settings, engines.kafka, keys), family) as given:
-        yield given
-
-
-async def signed_in(served: Served, order: int, acting_for: int | None = None) -> tuple[int, dict[str, Any]]:
-    """Sign a person in at the demo, for themselves or for another."""
-    body = {"patient": f"{TEST}|{ins(order)}"} | ({"acting_for": f"{TEST}|{ins(acting_for)}"} if acting_for else {})
-    return await served.post("/identity/demo/sign-in", json=body)
-
-
-async def test_a_parent_acts_for_the_child(served: Served) -> None:
-    """The token names the child's record, and the parent by name and by the parent's own record."""
-    token = served.read(await signed_in(served, 2, acting_for=1))
-    noa, camille = served.records["noa"], served.records["camille"]
-    assert (token.actor, token.record, token.purpose, token.name) == ("representative", noa, "PATRQT", "Camille NOM")
-    assert (token.sub, token.representative) == (camille, Representative(holder=camille, role="parent"))
-    assert token.patient == patient_digest(TEST, ins(1), noa)
-    assert served.read(await signed_in(served, 3 + 1, acting_for=3)).representative == Representative(
-        holder=served.records["sacha"], role="caregiver"
-    )
-    assert served.read(await signed_in(served, 2, acting_for=5)).representative == Representative(
-        holder=camille, role="heir"
-    )
-    own = served.read(await signed_in(served, 2))
-    assert (own.actor, own.record, own.representative) == ("patient", camille, None)
-
-
-@pytest.mark.parametrize(
-    ("who", "acting_for", "slug"),
-    [
-        (3, 1, "not-a-representative"),  # until last year
-        (4, 1, "not-a-representative"),  # never was
-        (1, 2, "not-a-representative"),  # the child for the parent
-        (2, 2, "not-a-representative"),  # oneself
-        (2, 4, "not-a-representative"),  # a parent of an adult
-        (3, 4, "not-a-representative"),  # an heir of the living
-        (2, 99, "not-a-representative"),  # of whom nobody knows
-        (5, 4, "person-deceased"),
-        (5, None, "person-deceased"),
-        (99, 1, "patient-unknown"),
-    ],
-)
-async def test_who_does_not_represent_now_acts_for_nobody(
-    served: Served, who: int, acting_for: int | None, slug: str
-) -> None:
-    """Whether the representation ended, never stood, or concerns nobody, the answer is the same."""
-    assert refused(await signed_in(served, who, acting_for)) == (400, "invalid_grant", slug)
-
-
-async def test_a_representation_that_is_ended_grants_nothing_more(served: Served, mongo: Mongo) -> None:
-    """The very next sign-in is refused, whatever was announced."""
-    served.read(await signed_in(served, 2, acting_for=1))
-    made = Register(mongo)
-    made.now = time.time()
-    await made.put(representations=[parent("camille", until="2026-01-01")])
-    assert refused(await signed_in(served, 2, acting_for=1))[2] == "not-a-representative"
-
-
-async def test_a_malformed_acting_for_is_said(served: Served) -> None:
-    """A wrong number is no sign-in for oneself."""
-    for wrong in ("", f"{TEST}|{uuid4().hex}"):
-        body = {"patient": f"{TEST}|{ins(2)}", "acting_for": wrong}
-        assert refused(await served.post("/identity/demo/sign-in", json=body))[2] == "patient-malformed"

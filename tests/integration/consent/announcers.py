@@ -25,7 +25,7 @@ from services.consent.use_cases.announce import Announce
 from tests.integration.consent.processes import Process, now_ms
 from tests.integration.observing import eventually
 from tests.unit.consent.people import MOREAU, RECORD, entry, flow
-from tests.unit.consent.test_flows import access_token
+from tests.unit.consent.tokens import access_token
 
 _ROOT = Path(__file__).parents[3]
 

@@ -5,14 +5,17 @@ from uuid import uuid4
 
 from hypothesis import strategies as st
 
-from services.consent.domain.flow import Action, Care, Change, Evidence
+from services.consent.domain.entry import MAIN
+from services.consent.domain.flow import Action, Amendment, Care, Change, Evidence
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,
     COLLEAGUE,
     DAY,
     MOREAU,
+    NOTICES,
     ORGANISATION,
+    PARENT,
     PERSON,
     PETIT,
     Book,
@@ -92,3 +95,29 @@ def change(book: Book, drawn: tuple[Any, ...]) -> Change:
         papers = list(book.record.documents)
         subject = papers[subject % len(papers)] if papers else ABSENT
     return Change(kind, subject, book.now + days * DAY if days else None, members=TEAM if subject == "team" else ())
+
+
+def openly(book: Book, step: str, number: int) -> None:
+    """Have one thing happen that has nothing to do with a secret; `number` tells a life's steps apart."""
+    known = [each.id for each in book.record.documents.values() if each.stream == MAIN][:1] or ["z" * 26]
+    match step:
+        case "deposit":
+            book.deposit(paper(f"open {number}"), by=COLLEAGUE)
+        case "hers":
+            book.ask(flow(CAMILLE, Action.LIST))
+        case "theirs":
+            for action in (Action.LIST, Action.EXPORT):
+                book.ask(flow(PARENT, action))
+        case "his" | "strangers":
+            book.ask(flow(MOREAU if step == "his" else PETIT, Action.LIST))
+        case "directive":
+            book.say("hide", "type:11502-2")
+        case "journal":
+            book.ask(flow(PARENT, Action.READ_JOURNAL))
+        case "amend":
+            masked = Amendment(("MASQUE_PS",)) if number % 2 else Amendment((), ("MASQUE_PS", "INVISIBLE_PATIENT"))
+            book.ask(flow(COLLEAGUE, Action.AMEND, *known, amendment=masked))
+        case "hour":
+            book.now += DAY // 24
+        case _:
+            book.ask(flow(MOREAU if step == "read" else NOTICES, Action(step), *known))

@@ -6,12 +6,13 @@ from uuid import uuid4
 
 from chassis.sealing import digest
 from services.consent.domain.entry import MAIN, Entry, Outcome, leaf_class
-from services.consent.domain.flow import Action, Actor, Care, Change, Deposit, Flow
+from services.consent.domain.flow import Action, Actor, ActorKind, Care, Change, Deposit, Flow
 from services.consent.domain.judging import Verdict, judge
 from services.consent.domain.record import Record
 from services.consent.domain.representation import Holder, Representation
 from services.consent.domain.rules import Rules
 from services.consent.domain.writing import entries_of
+from services.consent.french.phrases import entry_view
 
 RECORD: Final = "carnetexamplerecordaaaa234"
 OTHER_RECORD: Final = "carnetexamplerecordbbbb234"
@@ -145,9 +146,26 @@ class Book:
                   "other", "abandoned", about=document)
         )  # fmt: skip
 
+    def shows(self, kind: ActorKind) -> list[dict[str, Any]]:
+        """Return what the journal shows to a kind of actor now."""
+        streams = self.record.open_streams(self.now, kind)
+        return [entry_view(each, self.rules) for each in self.entries if each.stream in streams]
+
+    def tells(self, kind: ActorKind) -> list[dict[str, Any]]:
+        """Return what it shows without what chance drew, so that two journals can be compared."""
+        drawn = {"flow", "documents"}
+        return [{name: held for name, held in each.items() if name not in drawn} for each in self.shows(kind)]
+
     def _write(self, written: Entry) -> None:
         self.entries.append(written)
         self.record.apply(written)
+
+
+def minor(*holders: Holder) -> Book:
+    """Open the journal of a minor with these holders, by default one parent."""
+    book = Book()
+    book.represent(*(holders or (holder(PARENT),)), minor=True)
+    return book
 
 
 def folded(entries: list[Entry]) -> Record:

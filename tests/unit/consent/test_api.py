@@ -10,7 +10,6 @@ from fastapi import FastAPI
 
 from chassis.limits import Limits
 from chassis.settings import LimitSettings
-from chassis.tokens import TokenVerifier
 from chassis.web import create_app
 from services.consent.api.directives import router
 from services.consent.bootstrap import Room
@@ -49,7 +48,7 @@ from tests.unit.consent.people import (
     opening,
     paper,
 )
-from tests.unit.consent.test_flows import KEY, access_token, now_ms
+from tests.unit.consent.tokens import access_token, now_ms, verifier
 
 # A window that no test sees the end of, whenever it runs.
 _FOR_EVER_MS = 10**13
@@ -62,8 +61,7 @@ class Interface:
     def __init__(self, *, counting: bool = False) -> None:
         self.journal, self.ahead = MemoryJournal(), 0
         self.journal.entries[RECORD] = [opening()]
-        ledger, verifier = Ledger(self.journal, MemorySnapshots()), TokenVerifier()
-        verifier.use({"keys": [KEY.as_dict(private=False)]})
+        ledger = Ledger(self.journal, MemorySnapshots())
         in_force = Unchanging(RULES)
         repeats = Repeats(MemoryWindows(self.journal), _FOR_EVER_MS) if counting else None
         self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self._clock, repeats=repeats)
@@ -78,7 +76,7 @@ class Interface:
             announce_document=AnnounceDocument(flows),
             read_directives=ReadDirectives(flows, ledger, self._clock),
             read_journal=ReadJournal(flows, ledger, self.journal, self._clock),
-            verifier=verifier,
+            verifier=verifier(),
             in_force=in_force,
             archive=Archive(MemoryBundles()),
         )

@@ -14,7 +14,7 @@ from tests.unit.chassis.asgi import Answer, ask
 from tests.unit.consent.people import CAMILLE, MOREAU, RECORD
 from tests.unit.consent.test_api import Interface, code
 from tests.unit.consent.test_care_api import DAY_MS, HOUR_MS, _in, care, decided, hers, shown
-from tests.unit.consent.test_flows import access_token
+from tests.unit.consent.tokens import access_token
 
 _PEOPLE_S_BROWSERS = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from chassis.sealing import Unsealable
-from chassis.tokens import EVERY_RECORD, TokenVerifier
+from chassis.tokens import EVERY_RECORD
 from chassis.web import create_app
 from contracts.identity import EMERGENCY_REASONS
 from services.consent.api.emergencies import emergencies_router
@@ -46,7 +46,7 @@ from tests.unit.consent.people import (
     flow,
     opening,
 )
-from tests.unit.consent.test_flows import KEY, access_token
+from tests.unit.consent.tokens import access_token, verifier
 
 MOREAU_TREATS = Change("treating-doctor", f"person:{MOREAU.id}")
 SECRET = "Patient inconscient, suspicion de surdosage"
@@ -65,9 +65,7 @@ class Surgery:
         ledger = self.ledger()
         self.announce = Announce(self.notices, self.journal, ledger, lambda: self.now)
         inscribe = Inscribe(ledger, self.journal, Unchanging(RULES), lambda: self.now)
-        verifier = TokenVerifier()
-        verifier.use({"keys": [KEY.as_dict(private=False)]})
-        room: Any = SimpleNamespace(verifier=verifier)
+        room: Any = SimpleNamespace(verifier=verifier())
         room.read_emergencies = ReadEmergencies(self.doctors, self.journal, ledger, inscribe, lambda: self.now)
         self.app = create_app("consent", [emergencies_router(room)], {})
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from chassis.hearing import Heard, Judged
 from chassis.sealing import digest
-from chassis.tokens import AccessToken, Application, Organisation, Representative, TokenVerifier, issue, signing_jwk
+from chassis.tokens import Representative, signing_jwk
 from chassis.trust import Certificate
 from contracts.consent import MAX_RESOURCES, Action, DepositAttributes, FlowAnswer, FlowQuestion, LabelAmendment
 from services.consent.domain.flow import Action as OwnAction
@@ -40,30 +40,10 @@ from tests.unit.consent.people import (
     opening,
     paper,
 )
+from tests.unit.consent.tokens import access_token, now_ms, verifier
 
-KEY = signing_jwk("identity-1", bytes(range(32)))
 MASK = LabelAmendment(adds=("MASQUE_PS",))
 FOREIGN = signing_jwk("identity-1", bytes(range(1, 33)))
-
-
-def now_ms() -> int:
-    """Return Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
-def access_token(actor: Actor, *, record: str = RECORD, seconds: int = 300, key: Any = KEY, **said: Any) -> str:
-    """Return the token that identity would give."""
-    now = int(time.time())
-    claims: dict[str, Any] = {
-        "sub": actor.id, "actor": actor.kind, "name": actor.name, "profession": actor.profession,
-        "organisation": Organisation(id=actor.organisation, name=actor.organisation_name or "")
-        if actor.organisation else None,
-        "application": Application(id=actor.application, name=actor.application_name, kind=actor.application_kind),
-        "purpose": {"patient": "PATRQT", "professional": "TREAT"}.get(actor.kind, "COVERAGE"),
-        "record": record, "patient": "" if record == "public" else "p",
-        "auth_time": now, "iat": now, "exp": now + seconds, "jti": uuid4().hex,
-    }  # fmt: skip
-    return issue(AccessToken(**claims | said), key)
 
 
 def certificate(role: str = "documents") -> Certificate:
@@ -126,12 +106,11 @@ def room() -> Room:
     """Open one record."""
     journal, keys = MemoryJournal(), MemoryKeys()
     journal.entries[RECORD] = [opening()]
-    ledger, verifier = Ledger(journal, MemorySnapshots()), TokenVerifier()
-    verifier.use({"keys": [KEY.as_dict(private=False)]})
+    ledger = Ledger(journal, MemorySnapshots())
     in_force = Unchanging(RULES)
     decide = Decide(ledger, journal, keys, in_force, now_ms)
     projection = MemoryProjection()
-    judge, flows = Judge(decide, verifier, in_force, projection), OwnFlows(decide, projection)
+    judge, flows = Judge(decide, verifier(), in_force, projection), OwnFlows(decide, projection)
     return Room(judge, ChangeDirectives(flows, ledger, in_force, now_ms), journal, keys, flows, projection)
 
 

@@ -9,9 +9,9 @@ from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import Action, Care, Change, Reason
 from services.consent.domain.record import confidence
 from services.consent.fhir.audit_events import audit_event
-from services.consent.french.phrases import entry_view
 from services.consent.ledger import Ledger
 from services.consent.ports import Counted
+from tests.unit.consent.counting import Bench
 from tests.unit.consent.memory import MemorySnapshots
 from tests.unit.consent.people import (
     CAMILLE,
@@ -27,25 +27,11 @@ from tests.unit.consent.people import (
     RULES,
     Book,
     flow,
-    holder,
+    minor,
     paper,
 )
-from tests.unit.consent.test_repeats import Bench
 
 UNTOLD, CODE = "INVISIBLE_PATIENT", "d" * 43
-
-
-def child() -> Book:
-    """Open the journal of a minor with one parent."""
-    book = Book()
-    book.represent(holder(PARENT), minor=True)
-    return book
-
-
-def seen(book: Book, kind: Any) -> list[dict[str, Any]]:
-    """Return what the journal shows to a kind of actor."""
-    streams = book.record.open_streams(book.now, kind)
-    return [entry_view(each, RULES) for each in book.entries if each.stream in streams]
 
 
 async def test_a_state_folded_behind_a_secret_knows_the_main_stream_s_number() -> None:
@@ -152,17 +138,17 @@ def test_a_glass_that_shows_nothing_is_broken_all_the_same(*, masked: bool) -> N
 @pytest.mark.parametrize("action", [Action.END_CARE, Action.CHANGE_DIRECTIVES])
 def test_nothing_that_is_said_in_secret_stands_in_the_main_stream(action: Action) -> None:
     """A refused end of care, a refused change: in her stream as all of a secret consultation."""
-    book = child()
-    before = seen(book, "representative")
+    book = minor()
+    before = book.shows("representative")
     book.ask(flow(PETIT, action, change=Change("end", ends="0" * 32), secret=True))
-    assert seen(book, "representative") == before
+    assert book.shows("representative") == before
     assert book.entries[-1].stream == confidence(RECORD)
 
 
 @pytest.mark.parametrize(("kind", "label"), [("patient", UNTOLD), ("representative", HIDDEN)])
 def test_the_name_of_a_part_tells_of_no_other(kind: Any, label: str) -> None:
     """Two secrets in one list, the second one opened: nothing in its entry's name says that it was the second."""
-    book = child()
+    book = minor()
     book.say("authorise", PERSON)
     secrets = [book.deposit(paper(each, visibility=(label,)), by=COLLEAGUE) for each in ("one", "two")]
     listed = flow(MOREAU, Action.LIST)
@@ -181,7 +167,7 @@ def test_the_name_of_a_part_tells_of_no_other(kind: Any, label: str) -> None:
 
 def test_a_parent_s_code_opens_no_secret_and_is_not_used_up_by_one() -> None:
     """In secret only a code of her own counts; a parent's stays good in the open, as if nothing had been."""
-    book = child()
+    book = minor()
     made = flow(PARENT, Action.CHANGE_DIRECTIVES, change=Change("code", members=(CODE,), until=book.now + DAY))
     assert book.ask(made).outcome.verdict == "allowed"
     care = Care("code", book.now + DAY, CODE)
@@ -204,35 +190,35 @@ def test_what_opens_the_record_is_on_her_list() -> None:
 
 def test_a_secret_that_is_shown_says_nothing_of_the_consultation() -> None:
     """Her parents read who deposited it, and not that it was in secret."""
-    book = child()
+    book = minor()
     secret = book.ask(flow(PETIT, Action.DEPOSIT, deposit=paper("s", visibility=(HIDDEN,)), secret=True)).outcome
     book.say("show-to-representatives", secret.document)
-    (told,) = [each for each in seen(book, "representative") if each.get("action") == "deposit"]
+    (told,) = [each for each in book.shows("representative") if each.get("action") == "deposit"]
     assert "secrète" not in told["phrase"]
 
 
 def test_her_choice_about_an_episode_stays_hers() -> None:
     """Hidden with an episode whose first document she may not even know of: her choice is in her journal."""
-    book = child()
+    book = minor()
     both = replace(paper("both", visibility=(HIDDEN, UNTOLD)), episode="e")
     known = replace(paper("known", visibility=(HIDDEN,)), episode="e")
     for each in (both, known):
         book.deposit(each, by=COLLEAGUE)
-    before = seen(book, "representative")
+    before = book.shows("representative")
     hidden = book.say("hide", "episode:e")
     assert hidden in book.record.known_to("patient", book.now).directives
-    assert seen(book, "representative") == before
+    assert book.shows("representative") == before
 
 
 def test_what_was_given_up_stays_hers_to_read() -> None:
     """A secret deposit that never stood: its entries are in her journal, and no choice hangs on it."""
-    book = child()
+    book = minor()
     secret = book.deposit(paper("s", visibility=(HIDDEN,)), by=COLLEAGUE)
     book.say("hide", secret)
-    before = [each for each in seen(book, "patient") if each["stream"] == secret]
+    before = [each for each in book.shows("patient") if each["stream"] == secret]
     book.abandon(secret)
-    assert [each for each in seen(book, "patient") if each["stream"] == secret] == before
-    assert [each for each in seen(book, "representative") if each["stream"] == secret] == []
+    assert [each for each in book.shows("patient") if each["stream"] == secret] == before
+    assert [each for each in book.shows("representative") if each["stream"] == secret] == []
     assert book.record.directives == {}
 
 

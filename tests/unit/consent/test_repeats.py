@@ -1,30 +1,22 @@
-"""Refusals that repeat: the first is an entry, the rest are a number, and the number is told once."""
+"""Refusals that repeat: the first is an entry, the rest are a number, each counted once, and judged first."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
-from fhir.resources.R4B.auditevent import AuditEvent
-from hypothesis import given
-from hypothesis import strategies as st
 
-from services.consent.domain.entry import MAIN, Entry, Outcome, Repeated
-from services.consent.domain.flow import Action, Actor, Amendment, Care, Change, Flow, Motive, Reason
-from services.consent.domain.record import Record
-from services.consent.domain.repeating import alike, over_at, repeatable
+from services.consent.domain.entry import MAIN, Entry
+from services.consent.domain.flow import Action, Care, Change, Reason
+from services.consent.domain.repeating import over_at
 from services.consent.domain.rules import Rules
-from services.consent.fhir.audit_events import audit_event
-from services.consent.french.phrases import entry_view
-from services.consent.inscribing import Inscribe
 from services.consent.ledger import Ledger
-from services.consent.ports import Clock, Fate, OutcomeUnknown
+from services.consent.ports import Fate, OutcomeUnknown
 from services.consent.repeats import Repeats
-from services.consent.use_cases.close_windows import SETTLED_MS, CloseWindows
-from services.consent.use_cases.decide import Decide, Decided
-from tests.unit.consent.memory import MemoryJournal, MemoryKeys, MemorySnapshots, MemoryWindows, Unchanging
+from services.consent.use_cases.decide import Decide
+from tests.unit.consent.counting import LASTS, Bench
+from tests.unit.consent.memory import MemoryJournal, MemorySnapshots, MemoryWindows, Unchanging
 from tests.unit.consent.people import (
     ABSENT,
     CAMILLE,
@@ -34,60 +26,10 @@ from tests.unit.consent.people import (
     PARENT,
     PERSON,
     PETIT,
-    RECORD,
     RULES,
     flow,
-    opening,
     paper,
 )
-
-LASTS = 600_000
-
-
-@dataclass
-class Bench:
-    """Deciders and sweepers, each of its own memory, over one journal and its windows."""
-
-    journal: MemoryJournal = field(default_factory=MemoryJournal)
-    keys: MemoryKeys = field(default_factory=MemoryKeys)
-    now: int = NOW // LASTS * LASTS  # a window has just begun
-
-    def __post_init__(self) -> None:
-        self.windows = MemoryWindows(self.journal)
-        self.journal.entries[RECORD] = [opening()]
-        self.decide = self.decider()
-
-    def decider(self, rules: Rules = RULES, clock: Clock | None = None) -> Decide:
-        """Return another decider."""
-        ledger = Ledger(self.journal, MemorySnapshots())
-        repeats = Repeats(self.windows, LASTS)
-        return Decide(ledger, self.journal, self.keys, Unchanging(rules), clock or self.clock, repeats=repeats)
-
-    def sweeper(self, journal: MemoryJournal | None = None) -> CloseWindows:
-        """Return another sweeper."""
-        own = journal or self.journal
-        ledger = Ledger(own, MemorySnapshots())
-        return CloseWindows(self.windows, own, Inscribe(ledger, own, Unchanging(RULES), self.clock), self.clock)
-
-    def clock(self) -> int:
-        """Return the time that the test set."""
-        return self.now
-
-    async def ask(self, actor: Actor = MOREAU, action: Action = Action.READ, *documents: str, **said: Any) -> Decided:
-        """Ask, and find an answer."""
-        named = documents or ((ABSENT,) if action is Action.READ else ())
-        return await self.decide.one(flow(actor, action, *named, **said))
-
-    async def closed(self) -> list[Repeated]:
-        """Let the window pass, close it, and return what closing entries say."""
-        self.now = over_at(self.now, LASTS) + SETTLED_MS + 1
-        await self.sweeper()()
-        return [each.repeated for each in self.entries if each.repeated]
-
-    @property
-    def entries(self) -> list[Entry]:
-        """The journal after its opening."""
-        return self.journal.entries[RECORD][1:]
 
 
 @pytest.fixture
@@ -336,88 +278,6 @@ async def test_a_count_that_comes_too_late_is_an_entry(bench: Bench) -> None:
         assert len(bench.entries) == 2
 
 
-@pytest.mark.parametrize("dies", ["ended", "told"])
-async def test_a_closing_that_dies_is_finished_and_told_once(bench: Bench, dies: str) -> None:
-    """Between the last count and the entry, or between the entry and the row: the next sweeper tells it, once."""
-
-    class Dying(MemoryJournal):
-        async def append(self, entries: Sequence[Entry]) -> list[Fate]:
-            if dies == "told":
-                await bench.journal.append(entries)
-            raise ConnectionError
-
-    for _ in range(3):
-        await bench.ask()
-    bench.now = over_at(bench.now, LASTS) + SETTLED_MS + 1
-    dying = Dying()
-    dying.entries = bench.journal.entries
-    with pytest.raises(ConnectionError):
-        await bench.sweeper(dying)()
-    assert len(bench.windows.rows) == 1
-    assert [each.times for each in await bench.closed()] == [2]
-    assert await bench.sweeper()() == 0
-
-
-async def test_the_number_is_final_before_it_is_told(bench: Bench) -> None:
-    """A decider whose clock is behind counts while the window is closed: too late, so it is an entry."""
-    await bench.ask()
-    await bench.ask()
-    then, behind = bench.now, bench.decider(clock=lambda: then)
-
-    class Meanwhile(MemoryJournal):
-        async def caused(self, record: str, causes: Collection[str]) -> set[str]:
-            await behind.one(flow(MOREAU, Action.READ, ABSENT))
-            return await super().caused(record, causes)
-
-    bench.now = over_at(bench.now, LASTS) + SETTLED_MS + 1
-    meanwhile = Meanwhile()
-    meanwhile.entries = bench.journal.entries
-    await bench.sweeper(meanwhile)()
-    assert [each.repeated.times if each.repeated else 0 for each in bench.entries] == [0, 0, 1]
-
-
-async def test_many_sweepers_tell_it_once(bench: Bench) -> None:
-    """Any number at once: one closing entry a window."""
-    for actor in (MOREAU, PETIT, INSURER):
-        for _ in range(2):
-            await bench.ask(actor, Action.LIST)
-    bench.now = over_at(bench.now, LASTS) + SETTLED_MS + 1
-    await asyncio.gather(*(bench.sweeper()() for _ in range(4)))
-    assert [each.times for each in await bench.closed()] == [1, 1, 1]
-
-
-async def test_a_window_is_not_closed_before_all_that_was_asked_in_it_is_settled(bench: Bench) -> None:
-    """For some seconds after its end a flow of it may still be heard again."""
-    await bench.ask()
-    await bench.ask()
-    bench.now = over_at(bench.now, LASTS) + SETTLED_MS
-    assert await bench.sweeper()() == 0
-    bench.now += 1
-    assert await bench.sweeper()() == 1
-
-
-async def test_one_window_that_cannot_be_closed_silences_no_other(bench: Bench) -> None:
-    """The rest is told, and that one is tried again."""
-
-    class Torn(MemoryJournal):
-        async def caused(self, record: str, causes: Collection[str]) -> set[str]:
-            if record == RECORD:
-                raise OutcomeUnknown
-            return await super().caused(record, causes)
-
-    other = "carnetexamplerecordzzzz234"
-    bench.journal.entries[other] = [opening(other)]
-    for record in (RECORD, other):
-        for _ in range(2):
-            await bench.ask(record=record)
-    bench.now = over_at(bench.now, LASTS) + SETTLED_MS + 1
-    torn = Torn()
-    torn.entries = bench.journal.entries
-    assert await bench.sweeper(torn)() == 1
-    assert [each.record for each in bench.windows.rows.values()] == [RECORD]
-    assert [each.times for each in await bench.closed()] == [1]
-
-
 # -- judged first, always
 
 
@@ -554,95 +414,3 @@ async def test_whoever_is_given_nothing_waits_for_the_same_steps(bench: Bench) -
         assert not (await bench.ask(MOREAU, Action.READ, document)).released
         seen.append(sorted(steps))
     assert seen == [["by-cause", "head", "look", "write"]] * 8
-
-
-# -- what is alike
-
-
-def test_alike_is_all_but_when_and_under_which_id() -> None:
-    """Every input of a flow parts entries, but the few that each question has of its own."""
-    own = {"id", "digest", "deadline_ms", "auth_time", "record"}
-    base = flow(MOREAU, Action.READ, ABSENT)
-    written = Entry(RECORD, 2, base.id, MAIN, 2, NOW, RULES.digest, "request", "decision", flow=base,
-                    outcome=_refused())  # fmt: skip
-    other: dict[str, Any] = {
-        "action": Action.LIST, "purpose": "BTG", "actor": PETIT, "documents": (), "deposit": paper(),
-        "change": Change("block", PERSON), "care": Care("declared", NOW), "topic": "t", "reason": Reason("a", "b"),
-        "motive": Motive("rights", "a"),
-        "secret": True, "stale": True, "because": "event", "id": "x", "digest": "y", "deadline_ms": 1, "auth_time": 9,
-        "record": RECORD, "amendment": Amendment(("MASQUE_PS",)),
-    }  # fmt: skip
-    assert other.keys() == set(Flow.__slots__), "say of a new input whether it parts refusals"
-    for name, value in other.items():
-        changed = replace(written, flow=replace(base, **{name: value}))
-        assert (alike(changed) == alike(written)) is (name in own), name
-    assert alike(replace(written, policies="other")) != alike(written)
-    assert alike(replace(written, version=9, n=9, at=NOW + 1, cause="z")) == alike(written)
-    until = [replace(written, flow=replace(base, care=Care("declared", at))) for at in (NOW, NOW + 1)]
-    assert alike(until[0]) == alike(until[1])
-
-
-def _refused() -> Outcome:
-    return Outcome("refused", "blocked", refused=(("blocked", 1),))
-
-
-@pytest.mark.parametrize("verdict", ["allowed", "conflict"])
-def test_only_refusals_are_repeatable(verdict: Any) -> None:
-    """What was allowed, and what was another content, stands entry by entry."""
-    base = flow(MOREAU, Action.READ, ABSENT)
-    refused = Entry(RECORD, 2, base.id, MAIN, 2, NOW, RULES.digest, "request", "decision", flow=base,
-                    outcome=_refused())  # fmt: skip
-    assert repeatable(refused)
-    assert not repeatable(replace(refused, outcome=replace(_refused(), verdict=verdict)))
-    assert not repeatable(replace(refused, stream="secret"))
-
-
-@given(st.integers(0, 2**50), st.integers(1, 86_400_000))
-def test_windows_follow_each_other_without_a_gap(at: int, lasts: int) -> None:
-    """Each time is in one window, which is over after it, and at most its length later."""
-    until = over_at(at, lasts)
-    assert at < until <= at + lasts
-    assert over_at(until - 1, lasts) == until
-    assert over_at(until, lasts) == until + lasts
-
-
-# -- what the patient reads of it
-
-
-def _closing(**said: Any) -> Entry:
-    at = 1_796_000_000_000  # 30 November 2026
-    repeated = Repeated("f" * 32, MOREAU, Action.READ, "TREAT", "refused", 4, at, at + 240_000)
-    return Entry(
-        RECORD, 3, f"{'f' * 32}.repeated", MAIN, 3, at + 600_000, RULES.digest, "request", "repeated",
-        repeated=replace(repeated, **said),
-    )  # fmt: skip
-
-
-def test_she_reads_how_often_and_until_when() -> None:
-    """In French: who, how often, until when, and that it was refused each time; the first one is cited by its time."""
-    view = entry_view(_closing(), RULES)
-    assert view["phrase"] == (
-        "Après sa demande du 30 novembre 2026 à 01:53:20, Dr Moreau (Cabinet Moreau, logiciel Logiciel Moreau) "
-        "a redemandé 4 fois la même chose, jusqu'au 30 novembre 2026 à 01:57:20 ; refusé à chaque fois."
-    )
-    assert (view["kind"], view["flow"], view["times"], view["action"]) == ("repeated", "f" * 32, 4, "read")
-    assert (view["outcome"], view["who"]["id"]) == ("refused", MOREAU.id)
-    red = entry_view(_closing(verdict="red-line", by=INSURER), RULES)["phrase"]
-    assert red.endswith(" ; refusé à chaque fois, et aucun accord ne peut le permettre.")
-
-
-def test_a_closing_entry_is_an_audit_event() -> None:
-    """FHIR's form of it is valid, and says the sentence."""
-    found = audit_event(_closing(), "https://carnet.test", RULES)
-    AuditEvent.model_validate(orjson.loads(orjson.dumps(found)))
-    assert "a redemandé 4 fois" in found["outcomeDesc"]
-
-
-def test_a_closing_entry_changes_no_state() -> None:
-    """Replay and fold pass over it: it is no verdict."""
-    record, entry = Record(RECORD), opening()
-    record.apply(entry)
-    before = replace(record)
-    record.apply(replace(_closing(), version=2, n=2))
-    assert (record.version, record.n) == (2, 2)
-    assert replace(record, version=1, n=1) == before

@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from services.consent.domain.delegation import SCOPES as KNOWN_SCOPES
 from services.consent.domain.delegation import read_delegations
-from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import Action, Actor, Amendment, Care, Change
 from services.consent.domain.previewing import known_to, scene, see
 from services.consent.domain.record import Record, confidence
 from services.consent.domain.rules import RulesBroken
 from services.consent.domain.viewers import representatives
-from services.consent.french.phrases import entry_view
+from tests.unit.consent.lives import openly
 from tests.unit.consent.people import (
     CAMILLE,
     CAREGIVER,
@@ -32,6 +31,7 @@ from tests.unit.consent.people import (
     Book,
     flow,
     holder,
+    minor,
     paper,
 )
 
@@ -40,24 +40,10 @@ SECRET = paper("secret", visibility=(HIDDEN,))
 CODE = "d" * 43
 
 
-def child(*holders: Any) -> Book:
-    """Open the journal of a minor with these holders, by default one parent."""
-    book = Book()
-    book.represent(*(holders or (holder(PARENT),)), minor=True)
-    return book
-
-
 def judged(book: Book, actor: Actor, action: Action, *documents: str, **more: Any) -> tuple[str, str]:
     """Return the verdict and the rule of a flow, which is written."""
     outcome = book.ask(flow(actor, action, *documents, **more)).outcome
     return outcome.verdict, outcome.rule
-
-
-def seen(book: Book, kind: Any) -> list[dict[str, Any]]:
-    """Return what the journal shows to a kind of actor now, without what chance drew."""
-    streams = book.record.open_streams(book.now, kind)
-    shown = [entry_view(each, RULES) for each in book.entries if each.stream in streams]
-    return [{name: held for name, held in each.items() if name not in {"flow", "documents"}} for each in shown]
 
 
 _GOVERNS = {"change": Change("authorise", PERSON)}
@@ -75,15 +61,15 @@ def test_a_representative_does_what_the_scope_lets_him(
     role: str, rule: str, action: Action, about: dict[str, Any], scope: str
 ) -> None:
     """With the scope the role's own rule allows it; with every other scope, and not this one, it is beyond."""
-    assert judged(child(holder(PARENT, role, (scope,))), PARENT, action, **about) == ("allowed", rule)
+    assert judged(minor(holder(PARENT, role, (scope,))), PARENT, action, **about) == ("allowed", rule)
     others = tuple(KNOWN_SCOPES - {scope})
-    assert judged(child(holder(PARENT, role, others)), PARENT, action, **about) == ("refused", "beyond-delegation")
+    assert judged(minor(holder(PARENT, role, others)), PARENT, action, **about) == ("refused", "beyond-delegation")
 
 
 @pytest.mark.parametrize(("action", "about", "_scope"), _ACTS)
 def test_a_caregiver_neither_governs_nor_copies(action: Action, about: dict[str, Any], _scope: str) -> None:
     """The limits of the national app hold whatever scopes a caregiver was given."""
-    book = child(holder(CAREGIVER, "caregiver"))
+    book = minor(holder(CAREGIVER, "caregiver"))
     allowed = action in {Action.LIST, Action.READ_JOURNAL}
     expected = ("allowed", "caregiver") if allowed else ("refused", "beyond-delegation")
     assert judged(book, CAREGIVER, action, **about) == expected
@@ -111,7 +97,7 @@ def test_a_table_that_cannot_be_believed_delegates_nothing(line: str, fault: str
 
 def test_two_parents_one_and_none() -> None:
     """Both holders of parental authority act alike; whoever holds it no more, or never did, is refused."""
-    book = child(holder(PARENT), holder(OTHER_PARENT))
+    book = minor(holder(PARENT), holder(OTHER_PARENT))
     for each in (PARENT, OTHER_PARENT):
         assert judged(book, each, Action.LIST) == ("allowed", "parental-authority")
     book.represent(holder(PARENT), minor=True)
@@ -122,7 +108,7 @@ def test_two_parents_one_and_none() -> None:
 
 def test_parental_authority_ends_at_18_whatever_the_list_of_holders_says() -> None:
     """Of a person who is said to be of age, a parent is refused even where the holders still name him."""
-    book = child()
+    book = minor()
     book.represent(holder(PARENT), minor=False)
     assert judged(book, PARENT, Action.LIST) == ("refused", "parent-of-an-adult")
     assert judged(book, CAMILLE, Action.LIST) == ("allowed", "patient-own-record")
@@ -130,7 +116,7 @@ def test_parental_authority_ends_at_18_whatever_the_list_of_holders_says() -> No
 
 def test_news_that_are_late_refuse() -> None:
     """While nobody can tell who represents whom, those who act for others are refused, and she herself is not."""
-    book = child()
+    book = minor()
     assert judged(book, PARENT, Action.LIST, stale=True) == ("refused", "projection-stale")
     assert judged(book, CAMILLE, Action.LIST, stale=True) == ("allowed", "patient-own-record")
 
@@ -138,7 +124,7 @@ def test_news_that_are_late_refuse() -> None:
 @pytest.mark.parametrize("actor", [CAMILLE, PARENT, MOREAU], ids=lambda each: each.name)
 def test_death_closes_reading(actor: Actor) -> None:
     """Nobody reads any more, nobody governs; what is still to be filed about the person may be."""
-    book = child()
+    book = minor()
     book.say("authorise", PERSON)
     document = book.deposit(paper(), by=PETIT)
     book.represent(holder(PARENT), minor=True, deceased=True)
@@ -148,7 +134,7 @@ def test_death_closes_reading(actor: Actor) -> None:
 
 def test_a_secret_document_is_absent_to_a_parent_and_there_for_the_minor() -> None:
     """Asked for by its name it is what never was; the list does not count it; the minor reads it."""
-    book = child()
+    book = minor()
     secret = book.deposit(SECRET, by=COLLEAGUE)
     named, absent = book.ask(flow(PARENT, Action.READ, secret)), book.ask(flow(PARENT, Action.READ, "z" * 26))
     assert (named.main, named.reserved) == (absent.main, ())
@@ -160,11 +146,11 @@ def test_a_secret_document_is_absent_to_a_parent_and_there_for_the_minor() -> No
 
 def test_what_she_shows_is_shown_for_good() -> None:
     """The stream opens whole; nothing hides it again: not her, not another deposit of it."""
-    book = child()
+    book = minor()
     secret = book.deposit(SECRET, by=COLLEAGUE)
     book.ask(flow(CAMILLE, Action.READ, secret))
     book.say("show-to-representatives", secret)
-    theirs = [each for each in seen(book, "representative") if each["stream"] == secret]
+    theirs = [each for each in book.tells("representative") if each["stream"] == secret]
     assert [each["action"] for each in theirs] == ["deposit", "read"]
     assert book.ask(flow(PARENT, Action.READ, secret)).outcome.allowed == (secret,)
     book.ask(flow(COLLEAGUE, Action.DEPOSIT, deposit=SECRET))
@@ -174,7 +160,7 @@ def test_what_she_shows_is_shown_for_good() -> None:
 
 def test_nobody_shows_it_for_her() -> None:
     """A parent who tries is refused by a rule of its own, and alike for what is not there."""
-    book = child()
+    book = minor()
     secret = book.deposit(SECRET, by=COLLEAGUE)
     for subject in (secret, "z" * 26):
         change = Change("show-to-representatives", subject)
@@ -184,24 +170,24 @@ def test_nobody_shows_it_for_her() -> None:
 
 def test_a_choice_about_a_secret_is_as_secret() -> None:
     """What she hides of it from professionals, and takes back, stands where the document does."""
-    book = child()
+    book = minor()
     secret = book.deposit(SECRET, by=COLLEAGUE)
-    before = seen(book, "representative")
+    before = book.tells("representative")
     hide = book.say("hide", secret)
     assert hide not in book.record.known_to("representative", book.now).directives
     book.say("end", ends=hide)
-    assert seen(book, "representative") == before
+    assert book.tells("representative") == before
     assert [each.stream for each in book.entries[-2:]] == [secret, secret]
 
 
 def test_a_result_that_is_both_opens_for_her_alone() -> None:
     """Not announced and secret: announced, or after a month, it is hers; her parents still know of nothing."""
-    book = child()
+    book = minor()
     book.say("authorise", PERSON)
     both = book.deposit(paper("both", visibility=(HIDDEN, "INVISIBLE_PATIENT")), by=COLLEAGUE)
-    before = seen(book, "representative")
+    before = book.tells("representative")
     assert judged(book, MOREAU, Action.ANNOUNCE, both)[0] == "allowed"
-    assert seen(book, "representative") == before
+    assert book.tells("representative") == before
     assert book.ask(flow(CAMILLE, Action.READ, both)).outcome.allowed == (both,)
     book.now += MONTH
     assert book.ask(flow(PARENT, Action.LIST)).outcome.count == 0
@@ -209,17 +195,17 @@ def test_a_result_that_is_both_opens_for_her_alone() -> None:
 
 def test_a_secret_consultation_stands_apart() -> None:
     """The list that a professional opens in secret, and the code that she gave him for it, are in her own stream."""
-    book = child()
+    book = minor()
     code = book.say("code", until=book.now + DAY, members=(CODE,))
     open_, secret = book.deposit(paper(), by=COLLEAGUE), book.deposit(SECRET, by=COLLEAGUE)
-    before = seen(book, "representative")
+    before = book.tells("representative")
     shown = Care("code", book.now + DAY, CODE)
     assert judged(book, PETIT, Action.DECLARE_CARE, care=shown, secret=True) == ("allowed", "care-declared")
     verdict = book.ask(flow(PETIT, Action.LIST, secret=True))
     assert [each.id for each in verdict.released] == [secret]
-    assert seen(book, "representative") == before
+    assert book.tells("representative") == before
     assert {each.stream for each in book.entries[-3:]} == {confidence(RECORD), secret}
-    told = [each["phrase"] for each in seen(book, "patient") if each["stream"] == confidence(RECORD)]
+    told = [each["phrase"] for each in book.tells("patient") if each["stream"] == confidence(RECORD)]
     assert all("en connexion secrète" in each for each in told)
     assert code in book.record.directives
     assert judged(book, PETIT, Action.READ, open_, secret=True) == ("refused", "secret-shows-secrets-only")
@@ -229,18 +215,18 @@ def test_a_secret_consultation_stands_apart() -> None:
 def test_in_secret_only_her_code_counts(evidence: Any) -> None:
     """Nobody could tell her of his word without telling her parents: it is not taken."""
     care = Care(evidence, Book().now + DAY // 24)
-    book = child()
+    book = minor()
     assert judged(book, PETIT, Action.DECLARE_CARE, care=care, secret=True) == ("refused", "secret-needs-her-code")
 
 
 def test_in_secret_only_secrets_come_in() -> None:
     """A document that her parents would see is refused; one that they do not see comes in, as secret as it says."""
-    book = child()
-    before = seen(book, "representative")
+    book = minor()
+    before = book.tells("representative")
     refused = judged(book, PETIT, Action.DEPOSIT, deposit=paper("open"), secret=True)
     assert refused == ("refused", "secret-deposits-are-secret")
     assert judged(book, PETIT, Action.DEPOSIT, deposit=SECRET, secret=True)[0] == "allowed"
-    assert seen(book, "representative") == before
+    assert book.tells("representative") == before
 
 
 def test_there_is_no_secret_consultation_of_an_adult() -> None:
@@ -248,12 +234,12 @@ def test_there_is_no_secret_consultation_of_an_adult() -> None:
     book = Book()
     book.say("authorise", PERSON)
     assert judged(book, MOREAU, Action.LIST, secret=True) == ("refused", "secret-needs-a-minor")
-    assert "secret-needs-a-minor" in [each.get("rule", {}).get("id") for each in seen(book, "patient")]
+    assert "secret-needs-a-minor" in [each.get("rule", {}).get("id") for each in book.tells("patient")]
 
 
 def test_seen_through_a_parent_s_eyes() -> None:
     """The minor reads which documents her parents do not see, and why; a parent looking learns of nothing."""
-    book = child()
+    book = minor()
     open_, secret = book.deposit(paper(), by=COLLEAGUE), book.deposit(SECRET, by=COLLEAGUE)
     for asker, hidden in ((CAMILLE, {secret: "secret-from-representatives"}), (PARENT, {})):
         looked = known_to(book.record, flow(asker, Action.LIST), book.now, RULES)
@@ -292,7 +278,7 @@ _SECRETS = st.lists(
 @given(steps=_STEPS, secrets=st.lists(_SECRETS, min_size=12, max_size=12))
 def test_with_and_without_secrets_a_parent_sees_the_same(steps: list[str], secrets: list[list[str]]) -> None:
     """Journal, numbers, counts, choices and sights: whatever is kept from a parent leaves no hole in any of them."""
-    plain, full = child(), child()
+    plain, full = minor(), minor()
     for book in (plain, full):
         book.say("authorise", PERSON)
         book.say("code", members=(CODE,))
@@ -300,8 +286,8 @@ def test_with_and_without_secrets_a_parent_sees_the_same(steps: list[str], secre
         for each in hidden:
             _secretly(full, each, number)
         for book in (plain, full):
-            _openly(book, step, number)
-        assert seen(plain, "representative") == seen(full, "representative")
+            openly(book, step, number)
+        assert plain.tells("representative") == full.tells("representative")
         assert _known(plain.record, plain.now) == _known(full.record, full.now)
 
 
@@ -346,28 +332,3 @@ def _amend(book: Book, document: str, *, secret: bool) -> None:
     mask, both = Amendment(("MASQUE_PS",)), Amendment((), ("MASQUE_PS", "INVISIBLE_PATIENT"))
     for by, wanted in ((PETIT, mask), (PETIT, both), (PETIT, Amendment((), (HIDDEN,))), (MOREAU, mask)):
         book.ask(flow(by, Action.AMEND, document, amendment=wanted, secret=secret))
-
-
-def _openly(book: Book, step: str, number: int) -> None:
-    known = [each.id for each in book.record.documents.values() if each.stream == MAIN][:1]
-    match step:
-        case "deposit":
-            book.deposit(paper(f"open {number}"), by=COLLEAGUE)
-        case "theirs":
-            for action in (Action.LIST, Action.EXPORT):
-                book.ask(flow(PARENT, action))
-        case "hers":
-            book.ask(flow(CAMILLE, Action.LIST))
-        case "his" | "strangers":
-            book.ask(flow(MOREAU if step == "his" else PETIT, Action.LIST))
-        case "directive":
-            book.say("hide", "type:11502-2")
-        case "journal":
-            book.ask(flow(PARENT, Action.READ_JOURNAL))
-        case "amend":
-            wanted = Amendment(("MASQUE_PS",)) if number % 2 else Amendment((), ("MASQUE_PS", "INVISIBLE_PATIENT"))
-            book.ask(flow(COLLEAGUE, Action.AMEND, *(known or ["z" * 26]), amendment=wanted))
-        case "hour":
-            book.now += DAY // 24
-        case _:
-            book.ask(flow(MOREAU if step == "read" else NOTICES, Action(step), *(known or ["z" * 26])))

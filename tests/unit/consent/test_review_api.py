@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.sealing import Unsealable
-from chassis.tokens import EVERY_RECORD, TokenVerifier
+from chassis.tokens import EVERY_RECORD
 from chassis.web import create_app
 from services.consent.api.reviews import review_router
 from services.consent.domain.entry import EMERGENCIES, Entry, Kind, Outcome, Reviewing
@@ -38,7 +38,7 @@ from tests.unit.consent.people import (
     flow,
     opening,
 )
-from tests.unit.consent.test_flows import KEY, access_token, now_ms
+from tests.unit.consent.tokens import access_token, now_ms, verifier
 
 OFFICER = replace(MOREAU, id="899700000008", name="Claude Garde", profession=DPO)
 OTHERS_OFFICER = replace(PETIT, id="899700000009", name="Sacha Veille", profession=DPO)
@@ -53,9 +53,7 @@ class Office:
         self.journal, self.reviews, self.ahead = journal or MemoryJournal(), MemoryReviews(), 0
         for record in (RECORD, OTHER_RECORD):
             self.journal.entries[record] = [opening(record)]
-        verifier = TokenVerifier()
-        verifier.use({"keys": [KEY.as_dict(private=False)]})
-        room: Any = SimpleNamespace(verifier=verifier, in_force=Unchanging(RULES))
+        room: Any = SimpleNamespace(verifier=verifier(), in_force=Unchanging(RULES))
         inscribe = Inscribe(Ledger(self.journal, MemorySnapshots()), self.journal, Unchanging(RULES), now_ms)
         room.read_reviews = ReadReviews(self.reviews, self.journal, inscribe, lambda: now_ms() + self.ahead)
         room.answer_review = AnswerReview(self.reviews, self.journal, inscribe)

@@ -8,18 +8,16 @@ from hypothesis import strategies as st
 
 from services.consent.domain.entry import MAIN
 from services.consent.domain.flow import Action, Amendment, Flow
-from services.consent.french.phrases import entry_view
+from tests.unit.consent.lives import openly
 from tests.unit.consent.people import (
     CAMILLE,
     COLLEAGUE,
-    DAY,
     INSURER,
     MONTH,
     MOREAU,
     NOTICES,
     PERSON,
     PETIT,
-    RULES,
     Book,
     flow,
     paper,
@@ -36,18 +34,11 @@ def book() -> Book:
     return opened
 
 
-def read(book: Book) -> list[dict[str, Any]]:
-    """Return what the patient's journal shows now, without what chance drew."""
-    streams = book.record.open_streams(book.now, "patient")
-    shown = [entry_view(each, RULES) for each in book.entries if each.stream in streams]
-    return [{name: held for name, held in each.items() if name not in {"flow", "documents"}} for each in shown]
-
-
 def test_a_secret_deposit_is_not_in_her_journal(book: Book) -> None:
     """Its entry stands in a stream of its own, and the main stream's numbers have no hole."""
-    before = read(book)
+    before = book.tells("patient")
     document = book.deposit(SECRET, by=COLLEAGUE)
-    assert read(book) == before
+    assert book.tells("patient") == before
     assert (book.entries[-1].stream, book.entries[-1].n) == (document, 1)
     book.ask(flow(CAMILLE, Action.LIST))
     assert book.entries[-1].n == before[-1]["n"] + 1
@@ -60,9 +51,9 @@ def test_a_secret_deposit_is_not_in_her_journal(book: Book) -> None:
 def test_what_is_about_the_secret_alone_is_secret(book: Book, asked: Flow) -> None:
     """Read, refused, or not even told: no entry of the main stream says so."""
     document = book.deposit(SECRET, by=COLLEAGUE)
-    before = read(book)
+    before = book.tells("patient")
     book.ask(flow(asked.actor, asked.action, document))
-    assert read(book) == before
+    assert book.tells("patient") == before
     assert (book.entries[-1].stream, book.entries[-1].n) == (document, 2)
 
 
@@ -110,7 +101,7 @@ def test_an_announcement_opens_its_stream_whole(book: Book) -> None:
     book.ask(flow(MOREAU, Action.READ, document))
     book.ask(flow(MOREAU, Action.ANNOUNCE, document))
     assert (book.entries[-1].stream, book.entries[-1].flow.action) == (MAIN, Action.ANNOUNCE)  # type: ignore[union-attr]
-    mine = [each for each in read(book) if each["stream"] == document]
+    mine = [each for each in book.tells("patient") if each["stream"] == document]
     assert [(each["n"], each["action"]) for each in mine] == [(1, "deposit"), (2, "read")]
     assert book.ask(flow(CAMILLE, Action.READ, document)).outcome.allowed == (document,)
 
@@ -119,9 +110,9 @@ def test_a_month_opens_it_too(book: Book) -> None:
     """R.1111-53: after a month nobody's announcement is needed, and what is asked then goes into the main stream."""
     document = book.deposit(SECRET, by=COLLEAGUE)
     book.now += MONTH - 1
-    assert all(each["stream"] == MAIN for each in read(book))
+    assert all(each["stream"] == MAIN for each in book.tells("patient"))
     book.now += 1
-    assert [each["stream"] for each in read(book)].count(document) == 1
+    assert [each["stream"] for each in book.tells("patient")].count(document) == 1
     assert book.ask(flow(CAMILLE, Action.READ, document)).outcome.allowed == (document,)
     assert book.entries[-1].stream == MAIN
 
@@ -141,7 +132,8 @@ def test_who_may_announce(book: Book, actor: Any, said: str | None, *, allowed: 
 
 
 _STEPS = st.lists(
-    st.sampled_from(["deposit", "hers", "his", "strangers", "directive", "read", "notify", "amend", "day"]), max_size=14
+    st.sampled_from(["deposit", "hers", "his", "strangers", "directive", "read", "notify", "amend", "hour"]),
+    max_size=14,
 )  # fmt: skip
 _SECRETS = st.lists(
     st.sampled_from(["deposit", "again", "read", "list-again", "notify", "conflict", "amend"]), max_size=3
@@ -159,8 +151,8 @@ def test_with_and_without_a_secret_her_journal_is_the_same(steps: list[str], sec
         for each in hidden:
             _secretly(full, each)
         for book in (plain, full):
-            _openly(book, step, number)
-        assert read(plain) == read(full)
+            openly(book, step, number)
+        assert plain.tells("patient") == full.tells("patient")
 
 
 def _secretly(book: Book, step: str) -> None:
@@ -177,23 +169,3 @@ def _secretly(book: Book, step: str) -> None:
             book.ask(flow(PETIT, Action.AMEND, known[0], amendment=wanted))
     else:
         book.ask(flow(MOREAU, Action.READ if step == "read" else Action.LIST, *known))
-
-
-def _openly(book: Book, step: str, number: int) -> None:
-    known = [each.id for each in book.record.documents.values() if each.stream == MAIN][:1]
-    match step:
-        case "deposit":
-            book.deposit(paper(f"open {number}"), by=COLLEAGUE)
-        case "hers":
-            book.ask(flow(CAMILLE, Action.LIST))
-        case "his" | "strangers":
-            book.ask(flow(MOREAU if step == "his" else PETIT, Action.LIST))
-        case "directive":
-            book.say("hide", "type:11502-2")
-        case "amend":
-            masked = Amendment(("MASQUE_PS",)) if number % 2 else Amendment((), ("MASQUE_PS", "INVISIBLE_PATIENT"))
-            book.ask(flow(COLLEAGUE, Action.AMEND, *(known or ["z" * 26]), amendment=masked))
-        case "day":
-            book.now += DAY // 24
-        case _:
-            book.ask(flow(MOREAU if step == "read" else NOTICES, Action(step), *(known or ["z" * 26])))

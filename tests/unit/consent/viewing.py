@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 from fastapi import FastAPI
 
-from chassis.tokens import TokenVerifier
 from chassis.web import create_app
 from services.consent.__main__ import SERVICE
 from services.consent.acquaintances import Acquaintances
@@ -38,7 +37,7 @@ from tests.unit.consent.memory import (
     Unchanging,
 )
 from tests.unit.consent.people import CAMILLE, RECORD, RULES, flow, opening
-from tests.unit.consent.test_flows import KEY, access_token, now_ms
+from tests.unit.consent.tokens import access_token, now_ms, verifier
 
 WINDOW_MS = RepeatsSettings().seconds * 1000
 
@@ -52,9 +51,8 @@ class Viewing:
     def __init__(self, rules: Rules = RULES, *, counting: bool = False) -> None:
         self.journal, self.bundles, self.ahead = MemoryJournal(), MemoryBundles(), 0
         self.journal.entries[RECORD] = [opening()]
-        ledger, verifier = Ledger(self.journal, MemorySnapshots()), TokenVerifier()
+        ledger = Ledger(self.journal, MemorySnapshots())
         in_force = Unchanging(rules)
-        verifier.use({"keys": [KEY.as_dict(private=False)]})
         repeats = Repeats(MemoryWindows(self.journal), WINDOW_MS) if counting else None
         self.decide = Decide(ledger, self.journal, MemoryKeys(), in_force, self.clock, repeats=repeats)
         flows, met = OwnFlows(self.decide, MemoryProjection()), Acquaintances(self.journal)
@@ -63,7 +61,7 @@ class Viewing:
             clock=self.clock,
             in_force=in_force,
             archive=Archive(self.bundles),
-            verifier=verifier,
+            verifier=verifier(),
             settings=SimpleNamespace(public_base="https://carnet.test"),
             change_directives=changing,
             make_codes=MakeCodes(changing),
