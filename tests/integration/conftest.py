@@ -87,10 +87,15 @@ async def mongo(mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
     await opened.close()
 
 
+def on_driver(driver: str, settings: MongoSettings) -> Mongo:
+    """Open a database on the driver that is tested; whoever opens it closes it."""
+    return Mongo(MongoSettings.model_validate(settings.model_dump() | {"driver": driver}))
+
+
 @pytest.fixture
 async def database(driver: str, mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
     """Open a fresh database on the driver that is tested."""
-    opened = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": driver}))
+    opened = on_driver(driver, mongo_settings)
     yield opened
     await opened.close()
 

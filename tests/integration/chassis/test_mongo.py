@@ -21,12 +21,13 @@ from chassis.mongo import (
     refusals_of,
 )
 from chassis.settings import MongoSettings
+from tests.integration.conftest import on_driver
 
 
 @pytest.fixture
 async def both(driver: str, mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
     """Open a fresh database on the driver that is tested."""
-    opened = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": driver}))
+    opened = on_driver(driver, mongo_settings)
     yield opened
     await opened.close()
 

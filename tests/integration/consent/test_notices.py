@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 
-from chassis.mongo import Mongo
 from chassis.settings import MongoSettings
 from chassis.tokens import EVERY_RECORD
 from contracts.consent import AccessAnnounced, DocumentRevealed
@@ -26,6 +25,7 @@ from services.consent.inscribing import Inscribe
 from services.consent.notices import MongoReviews, announcing
 from services.consent.ports import DoctorNotices, Due, Fate, Reviews
 from services.consent.use_cases.decide import Decide
+from tests.integration.conftest import on_driver
 from tests.integration.consent.announcers import Announcer, Site, nothing_due
 from tests.integration.consent.conftest import Start
 from tests.integration.consent.processes import Process, fresh_record, now_ms
@@ -312,7 +312,7 @@ async def shelf(
 
         yield memory, open_there
         return
-    mongo = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": request.param}))
+    mongo = on_driver(request.param, mongo_settings)
     process = Process(mongo, root)
     await process.prepare()
     reviews = MongoReviews(mongo, process.record_keys)
@@ -418,7 +418,7 @@ async def rows(
 
         yield memory, add_there
         return
-    mongo = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": request.param}))
+    mongo = on_driver(request.param, mongo_settings)
     process = Process(mongo, root)
     await process.prepare()
     doctors = MongoDoctorNotices(mongo, process.record_keys)

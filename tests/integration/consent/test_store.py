@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from chassis.mongo import Mongo
 from chassis.sealing import Unsealable
 from chassis.settings import MongoSettings
 from services.consent.domain.document import Document
@@ -18,6 +17,7 @@ from services.consent.domain.record import Record
 from services.consent.keys import FileRoot, MongoRecordKeys
 from services.consent.ports import DocumentKeys, Fate, Journal, KeyMissing, OutcomeUnknown, RecordUnknown
 from services.consent.store import MongoDocumentKeys, MongoJournal
+from tests.integration.conftest import on_driver
 from tests.integration.consent.processes import Process, fresh_record
 from tests.unit.consent.memory import MemoryJournal, MemoryKeys
 from tests.unit.consent.people import (
@@ -49,7 +49,7 @@ async def ports(
     if request.param == "memory":
         yield MemoryJournal(), MemoryKeys()
         return
-    mongo = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": request.param}))
+    mongo = on_driver(request.param, mongo_settings)
     record_keys = MongoRecordKeys(mongo, FileRoot(root))
     journal, keys = MongoJournal(mongo, record_keys), MongoDocumentKeys(mongo, record_keys)
     for each in (record_keys, journal, keys):

@@ -22,6 +22,7 @@ from services.consent.store import MongoJournal
 from services.consent.use_cases.close_windows import SETTLED_MS, CloseWindows
 from services.consent.use_cases.decide import Decide
 from services.consent.windows import MongoWindows
+from tests.integration.conftest import on_driver
 from tests.integration.consent.conftest import Start
 from tests.integration.consent.processes import Deaf, Process, asked, now_ms
 from tests.integration.consent.test_activation import NEWER
@@ -42,7 +43,7 @@ async def ports(
         kept = MemoryJournal()
         yield kept, MemoryWindows(kept)
         return
-    mongo = Mongo(MongoSettings.model_validate(mongo_settings.model_dump() | {"driver": request.param}))
+    mongo = on_driver(request.param, mongo_settings)
     keys = MongoRecordKeys(mongo, FileRoot(root))
     journal, windows = MongoJournal(mongo, keys), MongoWindows(mongo, keys)
     for each in (keys, journal, windows):
